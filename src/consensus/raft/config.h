@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace coterie::raft {
+
+struct Config {
+  NodeId self;
+  /// A follower campaigns after a random silence in [election_timeout, 2 * election_timeout).
+  Duration election_timeout = 1000ms;
+  Duration heartbeat_interval = 100ms;
+  /// Bounds per AppendEntries message and per follower under way.
+  std::size_t append_bytes_max = 1u << 20;
+  std::size_t inflight_messages_max = 256;
+  std::size_t inflight_bytes_max = 16u << 20;
+  /// Proposals that are not committed yet; over it Propose answers kOverloaded.
+  std::size_t uncommitted_bytes_max = 64u << 20;
+};
+
+}  // namespace coterie::raft

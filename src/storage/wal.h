@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "runtime/task.h"
+#include "runtime/world.h"
+
+namespace coterie::storage {
+
+/// One entry of one shard's log, as the owner gave it. `kind` is the owner's.
+struct WalEntry {
+  LogIndex index;
+  Term term;
+  std::uint8_t kind = 0;
+  std::string payload;
+};
+
+/// What the log held for one shard when it was opened.
+struct WalShard {
+  std::string hard_state;           ///< the last one put; "" if never
+  LogIndex compacted;               ///< entries up to and including it are gone
+  Term compacted_term;              ///< the term of that entry
+  std::vector<WalEntry> entries;    ///< (compacted, last], without gaps
+};
+
+/// Records for one Append, encoded as they are added. An entry discards the shard's entries from its index
+/// on: that is how a follower's conflicting suffix is truncated.
+class WalBatch {
+ public:
+  void PutEntry(ShardId shard, LogIndex index, Term term, std::uint8_t kind, std::string_view payload);
+  void PutHardState(ShardId shard, std::string_view hard_state);
+  /// Entries up to `index` are no longer needed. With `index` past the last entry (a snapshot was
+  /// installed) it discards them all, and the next entry must be `index` + 1.
+  void PutCompaction(ShardId shard, LogIndex index, Term term);
+  bool empty() const { return records_.empty(); }
+  std::size_t bytes() const { return records_.size(); }
+
+ private:
+  friend class Wal;
+  struct Note {  // what the index of the live log must remember about each record
+    ShardId shard;
+    std::uint8_t type;
+    LogIndex index;
+    Term term;
+  };
+  std::string records_;
+  std::vector<Note> notes_;
+};
+
+struct WalOptions {
+  std::uint64_t segment_bytes = 64u << 20;
+  /// Bounds one batch; over it the Append is refused with kTooLarge.
+  std::uint64_t batch_bytes_max = 64u << 20;
+};
+
+struct WalStats {
+  std::uint64_t appends = 0;
+  std::uint64_t batches = 0;  ///< one write + fdatasync each
+  std::uint64_t bytes = 0;
+  std::uint64_t segments = 0;
+};
+
+/// The write-ahead log of one reactor, shared by all its shards: numbered segment files of frames, one
+/// frame per group commit, each with a checksum that covers its place. See README.md for the format, the
+/// torn-tail rule and what a failed fsync does.
+class Wal {
+ public:
+  /// Opens the log in `dir` (created if missing) and answers what it holds.
+  /// Errors: kCorruptLog (damage before the end), kNewerData, kIo, kDiskFull.
+  static runtime::Task<Result<std::unique_ptr<Wal>>> Open(runtime::World& world, std::string dir,
+                                                          WalOptions options);
+  ~Wal();
+
+  /// The shards found by Open. Moved out once.
+  std::map<ShardId, WalShard> TakeRecovered();
+
+  /// Answers when the batch is durable. Batches given while a write is under way share the next one, in
+  /// call order. On a disk error the node crashes (World::Crash): an answer is always success or, for a
+  /// batch over its bound, kTooLarge.
+  runtime::Task<Status> Append(WalBatch batch);
+
+  WalStats stats() const;
+
+ private:
+  class Impl;
+  explicit Wal(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coterie::storage
