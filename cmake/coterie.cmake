@@ -57,13 +57,3 @@ function(coterie_fuzz name)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   endif()
 endfunction()
-
-# coterie_proto(NAME a.proto b.proto): a static library of generated messages, warnings off.
-function(coterie_proto name)
-  add_library(${name} STATIC ${ARGN})
-  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
-  protobuf_generate(TARGET ${name} IMPORT_DIRS ${CMAKE_CURRENT_SOURCE_DIR}
-                    PROTOC_OUT_DIR ${CMAKE_CURRENT_BINARY_DIR})
-  target_include_directories(${name} SYSTEM PUBLIC ${CMAKE_CURRENT_BINARY_DIR})
-  target_compile_options(${name} PRIVATE -w)
-endfunction()

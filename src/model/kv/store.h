@@ -1,0 +1,161 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "base/time.h"
+#include "coterie/command.pb.h"
+#include "etcd/rpc.pb.h"
+#include "model/state_machine.h"
+#include "runtime/sync.h"
+
+namespace coterie::kv {
+
+/// A point of the store's history: every mutating command makes the next one. A fresh store is at 1.
+using Revision = std::int64_t;
+
+/// The answer to one Command: the matching etcd response with only `header.revision` filled in (and the
+/// nested headers of a txn), or why the command was refused, identically on every replica.
+struct Answer final : model::StateMachine::Answer {
+  using Response =
+      std::variant<etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
+                   etcdserverpb::TxnResponse, etcdserverpb::CompactionResponse,
+                   etcdserverpb::LeaseGrantResponse, etcdserverpb::LeaseRevokeResponse>;
+  Result<Response> response;
+  explicit Answer(Result<Response> r) : response(std::move(r)) {}
+};
+
+struct StoreOptions {
+  std::size_t watch_ring_bytes_max = 16u << 20;  ///< newest events kept in memory for watchers
+  std::size_t key_cache_bytes_max = 16u << 20;   ///< newest revision of recently used keys
+  std::size_t txn_operations_max = 128;
+  std::int64_t lease_ttl_min_seconds = 2;
+};
+
+struct WatchSpec {
+  std::string key;        ///< "" and range_end as in etcd's WatchCreateRequest
+  std::string range_end;
+  Revision start = 0;     ///< 0: from the next revision on
+  bool prev_kv = false;
+  bool no_put = false;
+  bool no_delete = false;
+};
+
+/// One watcher: a cursor into the store's history. Never buffers: it reads the shared ring of recent
+/// events, or the engine when it is further behind.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  struct Events {
+    std::vector<mvccpb::Event> events;  ///< whole revisions only, in order
+    Revision revision = 0;              ///< the store's revision when this was made (for the header)
+  };
+  /// The next events, about `bytes_max` bytes of them but at least one revision if there is one; empty
+  /// when it has caught up. Error kCompacted (the message is the compacted revision in decimal): the
+  /// watcher is finished.
+  virtual Result<Events> Poll(std::size_t bytes_max) = 0;
+  /// Whether Poll may have something: false is certain, true may turn out empty.
+  virtual bool pending() const = 0;
+  /// All events up to and including this revision have been polled.
+  virtual Revision synced_to() const = 0;
+};
+
+struct LeaseInfo {
+  std::int64_t id = 0;
+  std::int64_t granted_ttl_seconds = 0;
+  std::vector<std::string> keys;  ///< only when asked
+};
+
+/// The etcd data model: multi-version keys, transactions, watches and leases with etcd's exact revision
+/// rules. State lives in the Engine; what is in memory is bounded. Reads see the newest applied state;
+/// linearizability is the caller's (node::Replica::ReadBarrier). Single reactor.
+class Store final : public model::StateMachine {
+ public:
+  Store(runtime::Executor& executor, StoreOptions options);
+  ~Store() override;
+
+  // model::StateMachine
+  Status Load(storage::Engine& engine) override;
+  LogIndex applied() const override;
+  Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Apply(
+      std::span<const Command> commands, LogIndex upto, Term upto_term) override;
+
+  Revision revision() const;
+  Revision compact_revision() const;
+
+  /// Checks a request for everything that does not depend on state, as etcd does before it proposes:
+  /// kEmptyKey, kDuplicateKey, kTooManyOperations, kInvalidArgument ("value is provided", "lease is
+  /// provided", "key not found" for an empty op, "invalid sort option": the etcd text is the message).
+  static Status Validate(const etcdserverpb::RangeRequest& request);
+  static Status Validate(const etcdserverpb::PutRequest& request);
+  static Status Validate(const etcdserverpb::DeleteRangeRequest& request);
+  static Status Validate(const etcdserverpb::TxnRequest& request, std::size_t operations_max);
+  /// True if no branch of `request` writes: it can be served by ReadTxn.
+  static bool IsReadOnly(const etcdserverpb::TxnRequest& request);
+  /// True if no range of a read-only txn asks for linearizability.
+  static bool IsSerializable(const etcdserverpb::TxnRequest& request);
+
+  /// Errors: kFutureRevision, kCompacted, kCorruptState.
+  Result<etcdserverpb::RangeResponse> Range(const etcdserverpb::RangeRequest& request) const;
+  Result<etcdserverpb::TxnResponse> ReadTxn(const etcdserverpb::TxnRequest& request) const;
+  /// A hash over the live history at `revision` (0: now), equal on all replicas; and that revision.
+  struct HashAt {
+    std::uint32_t hash;
+    Revision hash_revision;
+    Revision compact_revision;
+  };
+  Result<HashAt> HashKv(Revision revision) const;
+
+  /// Never fails for a compacted start: the first Poll does. The watcher must not outlive the Store.
+  /// `wake` is notified whenever it may have become pending.
+  std::unique_ptr<Watcher> Watch(WatchSpec spec, runtime::Notification& wake);
+
+  /// Leases in the replicated state, by id.
+  std::vector<std::int64_t> LeaseIds() const;
+  std::optional<LeaseInfo> FindLease(std::int64_t id, bool with_keys) const;
+  /// Changes whenever a lease is granted or revoked (for LeaseKeeper).
+  std::uint64_t lease_generation() const;
+
+  /// Deletes some of what compaction made garbage; true if there is more. Called by the driver when idle;
+  /// invisible to readers, and may differ between replicas in progress but not in result.
+  Result<bool> PurgeSome(std::size_t records_max);
+
+  std::uint64_t approximate_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Who expires leases: lives on every replica, counts only while its replica leads. Pure: time is passed
+/// in. A new leader gives every lease its full TTL again, so that none ends early.
+class LeaseKeeper {
+ public:
+  explicit LeaseKeeper(const Store& store);
+  ~LeaseKeeper();
+  /// Leadership gained (all deadlines restart) or lost.
+  void OnLeadership(bool leading, Instant now);
+  /// Picks up leases granted and revoked since the last call.
+  void Refresh(Instant now);
+  /// The granted TTL if the lease is alive, nullopt if there is no such lease. Requires: leading.
+  std::optional<std::int64_t> Renew(std::int64_t id, Instant now);
+  /// Seconds left, rounded down, >= 0; nullopt if there is no such lease.
+  std::optional<std::int64_t> RemainingSeconds(std::int64_t id, Instant now) const;
+  /// Ids to revoke now, oldest deadline first, at most `max`; each is handed out again only after
+  /// `retry` has passed without its revocation.
+  std::vector<std::int64_t> TakeExpired(Instant now, std::size_t max, Duration retry);
+  /// When TakeExpired next has something; Instant::max() if never.
+  Instant NextDeadline() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coterie::kv
