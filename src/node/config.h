@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "runtime/network.h"
+
+namespace coterie::node {
+
+/// One machine as the configuration names it.
+struct MemberConfig {
+  NodeId id;
+  std::string name;
+  runtime::Address peer;  ///< node-to-node
+  runtime::Address etcd;  ///< what etcd clients are told
+};
+
+/// Everything a node is started with. Filled by cli/ from file, environment and flags; by sim/ in code.
+struct NodeConfig {
+  NodeId id;
+  std::string name;
+  std::string cluster = "coterie";  ///< its hash is the cluster id; a data directory remembers it
+  std::string data_dir;
+  runtime::Address peer_listen;
+  runtime::Address etcd_listen;
+  runtime::Address admin_listen;
+  std::vector<MemberConfig> members;  ///< all of them, this node included
+  bool demo = false;                  ///< faults may be injected through the admin door
+
+  Duration heartbeat_interval = 100ms;
+  Duration election_timeout = 1000ms;
+  Duration request_timeout = 7s;              ///< of a write without a deadline of its own
+  std::size_t request_bytes_max = 1536u << 10;
+  std::uint64_t wal_segment_bytes = 64u << 20;
+  std::uint64_t log_entries_kept = 5000;      ///< after a snapshot, for followers that lag
+  std::uint64_t snapshot_every_entries = 50000;
+  std::size_t engine_cache_bytes = 64u << 20;
+  std::size_t engine_memtable_bytes = 16u << 20;
+  LogLevel log_level = LogLevel::kInfo;
+};
+
+}  // namespace coterie::node
