@@ -8,9 +8,12 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "model/kv/store.h"
+#include "node/config.h"
 #include "node/replica.h"
 #include "runtime/network.h"
 #include "runtime/world.h"
+#include "storage/engine.h"
+#include "storage/wal.h"
 
 namespace coterie::node {
 
@@ -37,5 +40,47 @@ class KvKeyspace {
   /// Seconds left by the leader's count, -1 if there is no such lease.
   virtual runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) = 0;
 };
+
+class RaftReplica;
+class Transport;
+
+/// One machine of a cluster: its data directory, its connections to the others, and its replica of the
+/// `main` keyspace. Doors stand on it; it knows none of them.
+class Node final : public KvKeyspace {
+ public:
+  /// Opens or creates the data directory, recovers, and joins the others. Errors, all before anything is
+  /// promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData, kCorruptLog,
+  /// kCorruptState, kDiskFull, kIo, kInvalidConfig.
+  static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world, NodeConfig config,
+                                                            storage::EngineFactory engines);
+  ~Node() override;
+
+  /// Hands leadership to another node if this one leads, so that stopping costs no election.
+  runtime::Task<void> PrepareToStop(Instant deadline);
+
+  // KvKeyspace
+  runtime::World& world() override;
+  Replica& replica() override;
+  kv::Store& store() override;
+  std::uint64_t cluster_id() const override;
+  std::vector<Member> members() const override;
+  runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
+  runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
+
+  const NodeConfig& config() const;
+  Transport& transport();
+  RaftReplica& raft_replica();
+  storage::WalStats wal_stats() const;
+  /// A leader is known and this replica has caught up with what was committed when it started.
+  bool ready() const;
+
+ private:
+  struct Parts;
+  explicit Node(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+/// The id of a cluster by name; never 0.
+std::uint64_t ClusterIdOf(std::string_view cluster);
 
 }  // namespace coterie::node

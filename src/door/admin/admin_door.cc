@@ -1,0 +1,95 @@
+#include "door/admin/admin_door.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+#include "node/transport.h"
+
+namespace coterie::door::admin {
+namespace {
+
+/// The value of `name` in "a=1&b=2", nullopt if it is not there.
+std::optional<std::string_view> Parameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::size_t end = query.find('&');
+    const std::string_view pair = query.substr(0, end);
+    query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> Number(std::optional<std::string_view> text) {
+  if (!text) return std::nullopt;
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc{} || end != text->data() + text->size()) return std::nullopt;
+  return value;
+}
+
+net::HttpResponse Refusal(int status, const Error& error) {
+  return {.status = status, .body = Describe(error) + "\n"};
+}
+
+}  // namespace
+
+AdminDoor::AdminDoor(node::Node& node, std::string version) : node_(node), version_(std::move(version)) {}
+
+net::HttpHandler AdminDoor::Http() {
+  return [this](net::HttpRequest request) { return Handle(std::move(request)); };
+}
+
+runtime::Task<net::HttpResponse> AdminDoor::Handle(net::HttpRequest request) {
+  if (request.path == "/fault") {
+    if (request.method != "POST") co_return net::HttpResponse{.status = 405, .body = "POST only\n"};
+    co_return Fault(request);
+  }
+  if (request.method != "GET" && request.method != "HEAD") {
+    co_return net::HttpResponse{.status = 405, .body = "GET only\n"};
+  }
+  if (request.path == "/status") {
+    co_return net::HttpResponse{.content_type = "application/json", .body = StatusJson(node_, version_)};
+  }
+  if (request.path == "/metrics") {
+    co_return net::HttpResponse{.content_type = "text/plain; version=0.0.4",
+                                .body = MetricsText(node_, version_)};
+  }
+  if (request.path == "/healthz") {
+    const Instant deadline = node_.world().Now() + 1s;
+    auto able = co_await node_.replica().ReadBarrier(deadline);
+    if (able) co_return net::HttpResponse{.body = "ok\n"};
+    co_return Refusal(503, able.error());
+  }
+  co_return net::HttpResponse{.status = 404, .body = "/status /healthz /metrics /fault\n"};
+}
+
+net::HttpResponse AdminDoor::Fault(const net::HttpRequest& request) {
+  if (!node_.config().demo) {
+    return Refusal(403, Error{ErrorCode::kRefusedOutsideDemo, Outcome::kNotApplied, {}});
+  }
+  if (Number(Parameter(request.query, "heal")) == 1) {
+    node_.transport().Heal();
+    return {.body = "healed\n"};
+  }
+  const auto to = Number(Parameter(request.query, "to"));
+  const auto cut = Number(Parameter(request.query, "cut"));
+  const auto delay_ms = Number(Parameter(request.query, "delay_ms"));
+  if (!to || (!cut && !delay_ms) || delay_ms.value_or(0) > 60000) {
+    return Refusal(400, Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied,
+                              "to=<node id> with cut=0|1 or delay_ms=0..60000, or heal=1"});
+  }
+  for (const node::PeerStatus& peer : node_.transport().peers()) {
+    if (peer.id.value != *to) continue;
+    node::LinkFault fault = peer.fault;
+    if (cut) fault.cut = *cut != 0;
+    if (delay_ms) fault.delay = std::chrono::milliseconds(*delay_ms);
+    node_.transport().SetFault(peer.id, fault);
+    return {.body = "ok\n"};
+  }
+  return Refusal(400, Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied, "no such peer"});
+}
+
+}  // namespace coterie::door::admin

@@ -1,0 +1,72 @@
+#include "node/proposals.h"
+
+#include "base/assert.h"
+#include "base/coding.h"
+
+namespace coterie::node {
+
+std::string WithHeader(ProposalId id, std::string_view command) {
+  std::string payload;
+  payload.reserve(kProposalHeaderBytes + command.size());
+  PutFixed64(payload, id.node.value);
+  PutFixed64(payload, id.number);
+  payload.append(command);
+  return payload;
+}
+
+std::optional<SplitPayload> Split(std::string_view payload) {
+  const auto node = GetFixed64(payload);
+  const auto number = GetFixed64(payload);
+  if (!node || !number) return std::nullopt;
+  return SplitPayload{{NodeId(*node), *number}, payload};
+}
+
+Proposals::Waiter::Waiter(Proposals& owner, runtime::Executor& executor, std::uint64_t number)
+    : owner_(owner), number_(number), slot_(executor) {
+  const bool added = owner_.by_number_.emplace(number, this).second;
+  COT_ASSERT(added);
+}
+
+Proposals::Waiter::~Waiter() {
+  Unplace();
+  owner_.by_number_.erase(number_);
+}
+
+void Proposals::Waiter::PlacedAt(LogIndex index, Term term) {
+  Unplace();
+  if (slot_.set()) return;  // applied before the leader's word came back
+  term_ = term;
+  place_ = owner_.by_place_.emplace(index, this);
+}
+
+void Proposals::Waiter::Unplace() {
+  if (place_) owner_.by_place_.erase(*place_);
+  place_.reset();
+}
+
+void Proposals::Resolve(std::uint64_t number, Answer answer) {
+  const auto found = by_number_.find(number);
+  if (found == by_number_.end()) return;
+  found->second->Unplace();
+  found->second->slot_.Set(std::move(answer));
+}
+
+void Proposals::OnApplied(LogIndex index, Term term) {
+  while (!by_place_.empty() && by_place_.begin()->first <= index) {
+    Waiter& waiter = *by_place_.begin()->second;
+    // Right term at that index, yet unresolved: the entry was not the proposal's (its header differs).
+    const bool lost = waiter.term_ != term || waiter.place_.value()->first < index;
+    waiter.Unplace();
+    if (lost) waiter.slot_.Set(Fail(ErrorCode::kProposalDropped, "another leader's entry took its place"));
+  }
+}
+
+void Proposals::OnSkipped(LogIndex index) {
+  while (!by_place_.empty() && by_place_.begin()->first <= index) {
+    Waiter& waiter = *by_place_.begin()->second;
+    waiter.Unplace();
+    waiter.slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
+  }
+}
+
+}  // namespace coterie::node

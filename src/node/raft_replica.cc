@@ -1,0 +1,328 @@
+#include "node/raft_replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "coterie/peer.pb.h"
+#include "node/raft_codec.h"
+#include "node/snapshot_transfer.h"
+
+namespace coterie::node {
+
+namespace {
+// One turn applies about this much before other work gets its turn.
+constexpr std::size_t kApplyEntriesMax = 512;
+constexpr std::size_t kApplyBytesMax = 1u << 20;
+}  // namespace
+
+RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
+                         storage::EngineHome& home, std::unique_ptr<storage::Engine> engine,
+                         model::StateMachine& machine, RaftReplicaOptions options,
+                         raft::Restored restored)
+    : world_(world),
+      wal_(wal),
+      transport_(transport),
+      home_(home),
+      engine_(std::move(engine)),
+      machine_(machine),
+      options_(options),
+      random_(world.random().Split()),
+      core_(options.raft, restored, random_, world.Now()),
+      hard_state_(restored.hard_state),
+      compacted_configuration_(restored.configuration),
+      flushed_(restored.compacted),
+      next_proposal_(world.random().Next()),
+      leadership_changed_(world.executor()),
+      applied_changed_(world.executor()),
+      pump_(*this),
+      timer_(*this),
+      snapshots_(std::make_unique<SnapshotTransfer>(*this)) {}
+
+RaftReplica::~RaftReplica() { scope_.Cancel(); }
+
+void RaftReplica::Start() {
+  transport_.OnRaft([this](NodeId from, std::string_view body) { OnMessage(from, body); });
+  transport_.OnLost([this](NodeId peer) {
+    core_.OnUnreachable(peer);
+    Schedule();
+  });
+  transport_.OnCall(Method::kForwardProposal, [this](NodeId from, std::string body, Instant deadline) {
+    return OnForwardProposal(from, std::move(body), deadline);
+  });
+  transport_.OnCall(Method::kReadIndex, [this](NodeId from, std::string body, Instant deadline) {
+    return OnReadIndex(from, std::move(body), deadline);
+  });
+  snapshots_->Start();
+  scope_.Spawn(CompactionLoop());
+  Schedule();
+}
+
+void RaftReplica::Schedule() {
+  if (!pump_.linked()) world_.executor().Post(pump_);
+}
+
+void RaftReplica::Tick() {
+  if (!frozen_) core_.Tick(world_.Now());
+  Schedule();
+}
+
+void RaftReplica::OnMessage(NodeId from, std::string_view body) {
+  if (frozen_) return;  // as if lost; Raft sends again
+  auto decoded = DecodeRaft(body);
+  if (!decoded || decoded->shard != options_.shard) return;
+  core_.Step(from, std::move(decoded->message), world_.Now());
+  Schedule();
+}
+
+void RaftReplica::Pump() {
+  if (frozen_) return;
+  while (core_.HasOutput()) {
+    raft::Output output = core_.TakeOutput();
+    SendAll(output.messages);
+    Persist(output);
+    for (raft::EntryPtr& entry : output.committed) to_apply_.push_back(std::move(entry));
+    for (const raft::ReadReady& read : output.reads) {
+      const auto waiting = reads_.find(read.id);
+      if (waiting != reads_.end()) waiting->second->Set(read.index);
+    }
+    for (const raft::ReadId id : output.reads_failed) {
+      const auto waiting = reads_.find(id);
+      if (waiting != reads_.end()) waiting->second->Set(Fail(ErrorCode::kNotLeader));
+    }
+    for (const NodeId to : output.snapshot_wanted) snapshots_->Send(to);
+    if (output.leadership_changed) {
+      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value, core_.leader().value,
+                        static_cast<int>(core_.role()));
+      leadership_changed_.NotifyAll();
+    }
+  }
+  ApplyCommitted();
+  const Instant next = core_.NextDeadline();
+  if (next != Instant::max() && (!timer_.armed() || timer_.at() != next)) {
+    world_.executor().Arm(timer_, next);
+  }
+}
+
+void RaftReplica::SendAll(const std::vector<raft::Envelope>& messages) {
+  for (const raft::Envelope& envelope : messages) {
+    // Acceptance of a snapshot and the like stay on this node.
+    transport_.Send(envelope.to, FrameType::kRaft, EncodeRaft(options_.shard, envelope.message));
+  }
+}
+
+void RaftReplica::PutHardState(storage::WalBatch& batch) {
+  batch.PutHardState(options_.shard, EncodeHardState({hard_state_, compacted_configuration_}));
+}
+
+void RaftReplica::Persist(raft::Output& output) {
+  if (output.persist_id == 0) {
+    if (output.messages_after_persist.empty()) return;
+    if (writes_.empty()) {
+      SendAll(output.messages_after_persist);
+    } else {  // behind what is being written already
+      auto& messages = writes_.back().messages;
+      std::move(output.messages_after_persist.begin(), output.messages_after_persist.end(),
+                std::back_inserter(messages));
+    }
+    return;
+  }
+  storage::WalBatch batch;
+  if (output.install_snapshot) {
+    const raft::InstallSnapshot& taken = *output.install_snapshot;
+    compacted_configuration_ = taken.configuration;
+    batch.PutCompaction(options_.shard, taken.last_index, taken.last_term);
+  }
+  for (const raft::EntryPtr& entry : output.entries) {
+    batch.PutEntry(options_.shard, entry->index, entry->term, static_cast<std::uint8_t>(entry->kind),
+                   entry->payload);
+  }
+  if (output.hard_state) hard_state_ = *output.hard_state;
+  if (output.hard_state || output.install_snapshot) PutHardState(batch);
+  writes_.push_back({output.persist_id, std::move(output.messages_after_persist)});
+  scope_.Spawn(Write(std::move(batch)));
+}
+
+runtime::Task<void> RaftReplica::Write(storage::WalBatch batch) {
+  auto written = co_await wal_.Append(std::move(batch));
+  if (!written) {  // over the batch bound, which the core's limits exclude
+    world_.Crash(Describe(written.error()));
+    co_return;
+  }
+  COT_ASSERT(!writes_.empty());
+  PendingWrite write = std::move(writes_.front());
+  writes_.pop_front();
+  core_.OnPersisted(write.persist_id, world_.Now());
+  SendAll(write.messages);
+  Schedule();
+}
+
+void RaftReplica::ApplyCommitted() {
+  if (to_apply_.empty()) return;
+  std::vector<model::StateMachine::Command> commands;
+  std::vector<std::uint64_t> numbers;  // of this node's proposals; parallel to commands, 0: not ours
+  std::vector<raft::EntryPtr> taken;
+  std::size_t bytes = 0;
+  while (!to_apply_.empty() && taken.size() < kApplyEntriesMax && bytes < kApplyBytesMax) {
+    taken.push_back(std::move(to_apply_.front()));
+    to_apply_.pop_front();
+    const raft::Entry& entry = *taken.back();
+    bytes += entry.payload.size();
+    if (entry.kind != raft::EntryKind::kCommand) continue;
+    const auto split = Split(entry.payload);
+    COT_ASSERT(split.has_value());
+    const bool ours = split->id.node == options_.raft.self && proposals_.Waiting(split->id.number);
+    commands.push_back({entry.index, entry.term, split->command, ours});
+    numbers.push_back(ours ? split->id.number : 0);
+  }
+  const raft::Entry& last = *taken.back();
+  auto answers = machine_.Apply(commands, last.index, last.term);
+  if (!answers) {
+    world_.Crash(Describe(answers.error()));
+    return;
+  }
+  COT_ASSERT(answers->size() == commands.size());
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].answer_wanted) proposals_.Resolve(numbers[i], std::move((*answers)[i]));
+  }
+  for (const raft::EntryPtr& entry : taken) proposals_.OnApplied(entry->index, entry->term);
+  applied_changed_.NotifyAll();
+  if (!to_apply_.empty()) Schedule();
+}
+
+runtime::Task<bool> RaftReplica::WaitForLeader(Instant deadline) {
+  while (core_.leader() == NodeId()) {
+    const bool notified = co_await leadership_changed_.WaitUntil(deadline);
+    if (!notified) co_return core_.leader() != NodeId();
+  }
+  co_return true;
+}
+
+runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica::Propose(
+    std::string command, Instant deadline) {
+  if (command.size() > options_.command_bytes_max) co_return Fail(ErrorCode::kTooLarge, "command");
+  if (proposals_.size() >= options_.proposals_max) co_return Fail(ErrorCode::kOverloaded, "proposals");
+  const Instant patience = std::min(deadline, world_.Now() + options_.leader_patience);
+  for (;;) {
+    // A new number per try: an answer can only be this try's.
+    const std::uint64_t number = next_proposal_++;
+    Proposals::Waiter waiter(proposals_, world_.executor(), number);
+    std::string payload = WithHeader({options_.raft.self, number}, command);
+    auto placed = co_await Place(&waiter, std::move(payload), deadline);
+    if (placed && *placed) {
+      auto answer = co_await waiter.slot().WaitUntil(deadline);
+      if (!answer) co_return FailUnknown(ErrorCode::kTimedOut, "the command is in the log, not yet applied");
+      const bool lost = !*answer && answer->error().code == ErrorCode::kProposalDropped;
+      if (!lost) co_return std::move(*answer);
+    } else if (!placed) {
+      const ErrorCode code = placed.error().code;
+      const bool again = placed.error().outcome == Outcome::kNotApplied &&
+                         (code == ErrorCode::kNotLeader || code == ErrorCode::kNoLeader ||
+                          code == ErrorCode::kConnectFailed || code == ErrorCode::kProposalDropped);
+      if (!again) co_return std::unexpected(std::move(placed.error()));
+    }
+    // It did not happen and will not: try again while somebody may lead.
+    if (world_.Now() >= patience) co_return Fail(ErrorCode::kNoLeader, "no leader to pass the command to");
+    const Instant pause = std::min(patience, world_.Now() + 50ms);
+    co_await leadership_changed_.WaitUntil(pause);
+  }
+}
+
+runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::string payload,
+                                               Instant deadline) {
+  if (frozen_) co_return Fail(ErrorCode::kNotLeader);
+  if (leading()) {
+    auto index = core_.Propose(std::move(payload));
+    if (!index) co_return std::unexpected(std::move(index.error()));
+    waiter->PlacedAt(*index, core_.term());
+    Schedule();
+    co_return true;
+  }
+  const NodeId leader = core_.leader();
+  if (leader == NodeId()) co_return Fail(ErrorCode::kNoLeader);
+  peer::ForwardProposal request;
+  request.set_command(std::move(payload));
+  auto answer = co_await transport_.Call(leader, Method::kForwardProposal, request.SerializeAsString(),
+                                         deadline);
+  if (waiter->slot().set()) co_return true;
+  if (!answer) {
+    // The leader may have it: whatever becomes of it shows here, or nobody can say.
+    if (answer.error().outcome == Outcome::kUnknown && world_.Now() < deadline) co_return true;
+    co_return std::unexpected(std::move(answer.error()));
+  }
+  peer::ProposalPlace place;
+  if (!place.ParseFromString(*answer)) co_return FailUnknown(ErrorCode::kMalformed, "proposal place");
+  waiter->PlacedAt(LogIndex(place.index()), Term(place.term()));
+  co_return true;
+}
+
+runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::string body, Instant) {
+  peer::ForwardProposal request;
+  if (!request.ParseFromString(body) || !Split(request.command())) co_return Fail(ErrorCode::kMalformed);
+  if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
+  auto index = core_.Propose(std::move(*request.mutable_command()));
+  if (!index) co_return std::unexpected(std::move(index.error()));
+  peer::ProposalPlace place;
+  place.set_term(core_.term().value);
+  place.set_index(index->value);
+  Schedule();
+  co_return place.SerializeAsString();
+}
+
+runtime::Task<Status> RaftReplica::TransferLeadership(NodeId to, Instant deadline) {
+  COT_CO_TRY(core_.TransferLeadership(to, world_.Now()));
+  Schedule();
+  while (core_.leader() != to) {
+    const bool notified = co_await leadership_changed_.WaitUntil(deadline);
+    if (!notified && core_.leader() != to) co_return FailUnknown(ErrorCode::kTimedOut, "transfer");
+    if (core_.leader() == options_.raft.self && !leading()) continue;
+  }
+  co_return Ok();
+}
+
+ReplicaStatus RaftReplica::status() const {
+  const auto& learners = core_.configuration().learners;
+  return {.self = options_.raft.self,
+          .leader = core_.leader(),
+          .term = core_.term(),
+          .commit = core_.commit_index(),
+          .applied = machine_.applied(),
+          .last = core_.last_index(),
+          .leading = leading(),
+          .learner = std::find(learners.begin(), learners.end(), options_.raft.self) != learners.end()};
+}
+
+runtime::Task<void> RaftReplica::CompactionLoop() {
+  for (;;) {
+    const LogIndex applied = machine_.applied();
+    const bool due = applied - flushed_ >= options_.snapshot_every_entries ||
+                     (core_.log_bytes() > options_.log_bytes_max && applied > flushed_);
+    if (!due || frozen_) {
+      co_await applied_changed_.Wait();
+      continue;
+    }
+    const storage::Engine* engine = engine_.get();
+    auto durable = co_await engine_->Flush();
+    if (engine != engine_.get()) continue;  // a snapshot replaced it meanwhile
+    if (!durable) {
+      world_.Crash(Describe(durable.error()));
+      co_return;
+    }
+    flushed_ = applied;
+    const bool short_of_memory = core_.log_bytes() > options_.log_bytes_max;
+    const std::uint64_t kept = short_of_memory ? 0 : options_.log_entries_kept;
+    if (applied.value <= kept || LogIndex(applied.value - kept) <= core_.compacted_index()) continue;
+    const LogIndex upto(applied.value - kept);
+    const auto term = core_.TermAt(upto);
+    COT_ASSERT(term.has_value());
+    compacted_configuration_ = core_.ConfigurationAt(upto);
+    core_.Compact(upto);
+    storage::WalBatch batch;
+    batch.PutCompaction(options_.shard, upto, *term);
+    PutHardState(batch);
+    auto written = co_await wal_.Append(std::move(batch));
+    COT_ASSERT(written.has_value());
+  }
+}
+
+}  // namespace coterie::node

@@ -1,0 +1,143 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "consensus/raft/raft.h"
+#include "model/state_machine.h"
+#include "node/proposals.h"
+#include "node/replica.h"
+#include "node/transport.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+#include "runtime/world.h"
+#include "storage/engine_home.h"
+#include "storage/wal.h"
+
+namespace coterie::node {
+
+class SnapshotTransfer;
+
+struct RaftReplicaOptions {
+  ShardId shard;
+  raft::Config raft;
+  std::size_t command_bytes_max = 4u << 20;
+  std::size_t proposals_max = 65536;          ///< waiting at once; over it kOverloaded
+  Duration leader_patience = 3s;              ///< how long a request waits for a leader to be known
+  std::uint64_t log_entries_kept = 5000;
+  std::uint64_t snapshot_every_entries = 50000;
+  std::size_t log_bytes_max = 64u << 20;      ///< in memory; over it the log is cut earlier
+};
+
+/// Drives one Raft core on one node: persist -> send -> apply, in the order Output asks for. Knows nothing
+/// of what the commands mean.
+///
+/// A turn: messages and proposals change the core; at the end of the turn Pump takes its output, sends what
+/// may go at once, gives the rest to the WAL (one batch, one fdatasync), and applies what is committed.
+class RaftReplica final : public Replica {
+ public:
+  RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
+              storage::EngineHome& home, std::unique_ptr<storage::Engine> engine,
+              model::StateMachine& machine, RaftReplicaOptions options, raft::Restored restored);
+  ~RaftReplica() override;
+
+  /// Registers with the transport and starts its timers.
+  void Start();
+
+  runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> Propose(
+      std::string command, Instant deadline) override;
+  runtime::Task<Status> ReadBarrier(Instant deadline) override;
+  runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) override;
+  ReplicaStatus status() const override;
+
+  const raft::Raft& core() const { return core_; }
+  storage::Engine& engine() { return *engine_; }
+  /// Notified when leader, term or role changed.
+  runtime::Notification& leadership_changed() { return leadership_changed_; }
+  /// Waits until this replica leads or another leader is known; false at `deadline`.
+  runtime::Task<bool> WaitForLeader(Instant deadline);
+
+ private:
+  friend class SnapshotTransfer;
+  struct ReadRound;
+  struct PendingWrite {
+    std::uint64_t persist_id;
+    std::vector<raft::Envelope> messages;
+  };
+  class PumpItem final : public runtime::Runnable {
+   public:
+    explicit PumpItem(RaftReplica& owner) : owner_(owner) {}
+    void Run() override { owner_.Pump(); }
+
+   private:
+    RaftReplica& owner_;
+  };
+  class TickTimer final : public runtime::Timer {
+   public:
+    explicit TickTimer(RaftReplica& owner) : owner_(owner) {}
+    void Fire() override { owner_.Tick(); }
+
+   private:
+    RaftReplica& owner_;
+  };
+
+  void Schedule();
+  void Tick();
+  void Pump();
+  void SendAll(const std::vector<raft::Envelope>& messages);
+  void Persist(raft::Output& output);
+  runtime::Task<void> Write(storage::WalBatch batch);
+  void PutHardState(storage::WalBatch& batch);
+  void ApplyCommitted();
+  void OnMessage(NodeId from, std::string_view body);
+  bool leading() const { return core_.role() == raft::Role::kLeader; }
+
+  runtime::Task<Result<std::string>> OnForwardProposal(NodeId from, std::string body, Instant deadline);
+  runtime::Task<Result<std::string>> OnReadIndex(NodeId from, std::string body, Instant deadline);
+  /// One try to place a proposal, here or at the leader; true if `waiter` may now be awaited.
+  runtime::Task<Result<bool>> Place(Proposals::Waiter* waiter, std::string payload, Instant deadline);
+
+  runtime::Task<void> RunReadRound(std::shared_ptr<ReadRound> round);
+  runtime::Task<Result<LogIndex>> AskReadIndex(Instant deadline);
+  runtime::Task<Result<LogIndex>> LocalReadIndex(Instant deadline);
+  runtime::Task<void> WaitApplied(LogIndex index);
+
+  runtime::Task<void> CompactionLoop();
+
+  runtime::World& world_;
+  storage::Wal& wal_;
+  Transport& transport_;
+  storage::EngineHome& home_;
+  std::shared_ptr<storage::Engine> engine_;  // a snapshot being sent shares it
+  model::StateMachine& machine_;
+  const RaftReplicaOptions options_;
+  Random random_;
+  raft::Raft core_;
+  raft::HardState hard_state_;
+  raft::Configuration compacted_configuration_;  // in force where the WAL's log begins
+
+  std::deque<PendingWrite> writes_;              // given to the WAL, in order
+  std::deque<raft::EntryPtr> to_apply_;
+  LogIndex flushed_;                             // the engine is durable up to here
+  bool frozen_ = false;                          // a snapshot is being installed: the core stands still
+
+  Proposals proposals_;
+  std::uint64_t next_proposal_;
+  std::map<raft::ReadId, runtime::Slot<Result<LogIndex>>*> reads_;
+  std::uint64_t next_read_ = 1;
+  std::shared_ptr<ReadRound> gathering_;         // read barriers of this turn
+  bool round_running_ = false;                   // at most one round asks at a time
+
+  runtime::Notification leadership_changed_;
+  runtime::Notification applied_changed_;
+  PumpItem pump_;
+  TickTimer timer_;
+  std::unique_ptr<SnapshotTransfer> snapshots_;
+  runtime::Scope scope_;
+};
+
+}  // namespace coterie::node

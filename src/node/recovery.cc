@@ -1,0 +1,81 @@
+#include "node/recovery.h"
+
+#include <fmt/format.h>
+
+#include "node/raft_codec.h"
+#include "node/snapshot_transfer.h"
+
+namespace coterie::node {
+namespace {
+
+raft::Configuration FirstConfiguration(const NodeConfig& config) {
+  raft::Configuration first;
+  for (const MemberConfig& member : config.members) first.voters.push_back(member.id);
+  return first;
+}
+
+/// The installed snapshot's mark, if the engine came from one.
+Result<std::optional<SnapshotMark>> ReadMark(const storage::Engine& engine) {
+  COT_ASSIGN(const auto bytes, engine.Get(SnapshotMarkKey()));
+  if (!bytes) return std::nullopt;
+  auto mark = DecodeMark(*bytes);
+  if (!mark) return Fail(ErrorCode::kCorruptState, "snapshot mark");
+  return mark;
+}
+
+}  // namespace
+
+Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
+                          const model::StateMachine& machine, const storage::Engine& engine) {
+  Recovered out;
+  raft::Restored& restored = out.restored;
+  restored.configuration = FirstConfiguration(config);
+  if (!shard.hard_state.empty()) {
+    const auto stored = DecodeHardState(shard.hard_state);
+    if (!stored) return Fail(ErrorCode::kCorruptLog, "hard state");
+    restored.hard_state = stored->raft;
+    restored.configuration = stored->compacted_configuration;
+  }
+  restored.compacted = shard.compacted;
+  restored.compacted_term = shard.compacted_term;
+  restored.applied = machine.applied();
+  for (storage::WalEntry& entry : shard.entries) {
+    if (entry.kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
+      return Fail(ErrorCode::kNewerData, fmt::format("log entry {}", entry.index.value));
+    }
+    restored.entries.push_back(std::make_shared<const raft::Entry>(raft::Entry{
+        entry.term, entry.index, static_cast<raft::EntryKind>(entry.kind), std::move(entry.payload)}));
+  }
+
+  COT_ASSIGN(const std::optional<SnapshotMark> mark, ReadMark(engine));
+  if (mark && mark->index > restored.compacted) {
+    // The engines were switched, the log was not reset yet. A log that agrees with the snapshot keeps
+    // what it has beyond it.
+    const std::size_t covered = mark->index - restored.compacted;
+    const bool agrees = covered <= restored.entries.size() &&
+                        restored.entries[covered - 1]->term == mark->term;
+    if (agrees) {
+      restored.entries.erase(restored.entries.begin(),
+                             restored.entries.begin() + static_cast<std::ptrdiff_t>(covered));
+    } else {
+      restored.entries.clear();
+    }
+    restored.compacted = mark->index;
+    restored.compacted_term = mark->term;
+    restored.configuration = mark->configuration;
+    out.reset_log = true;
+  }
+  if (restored.applied < restored.compacted) {
+    return Fail(ErrorCode::kCorruptState,
+                fmt::format("the stored state ends at {}, the log begins after {}", restored.applied.value,
+                            restored.compacted.value));
+  }
+  const LogIndex last = restored.compacted + restored.entries.size();
+  if (restored.applied > last) {
+    return Fail(ErrorCode::kCorruptLog, fmt::format("the stored state has {}, the log ends at {}",
+                                                    restored.applied.value, last.value));
+  }
+  return out;
+}
+
+}  // namespace coterie::node

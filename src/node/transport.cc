@@ -1,0 +1,306 @@
+#include "node/transport.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "coterie/peer.pb.h"
+#include "net/frame.h"
+
+namespace coterie::node {
+
+namespace {
+constexpr Duration kConnectTimeout = 1s;
+constexpr Duration kReconnectMin = 20ms;
+constexpr Duration kReconnectMax = 500ms;
+constexpr std::size_t kReadBytes = 256u << 10;
+
+std::string ErrorReply(std::uint64_t id, const Error& error) {
+  peer::Reply reply;
+  reply.set_id(id);
+  reply.set_error(static_cast<std::uint32_t>(error.code));
+  reply.set_outcome_unknown(error.outcome == Outcome::kUnknown);
+  reply.set_message(error.message);
+  return reply.SerializeAsString();
+}
+}  // namespace
+
+struct Transport::Peer {
+  Peer(runtime::Executor& executor, MemberConfig m) : member(std::move(m)), wake(executor) {}
+  MemberConfig member;
+  std::unique_ptr<runtime::Stream> stream;  // our connection to it, while it stands
+  std::string queue;                        // encoded frames not yet given to the stream
+  runtime::Notification wake;               // queue filled, or connection lost
+  bool lost = false;
+  bool heard = false;
+  Instant last_heard{};
+  LinkFault fault;
+  runtime::Scope reader;
+};
+
+Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
+                     const std::vector<MemberConfig>& members, Limits limits)
+    : world_(world), self_(self), cluster_id_(cluster_id), limits_(limits) {
+  for (const MemberConfig& member : members) {
+    if (member.id == self) continue;
+    peers_.emplace(member.id, std::make_unique<Peer>(world.executor(), member));
+  }
+}
+
+Transport::~Transport() { Stop(); }
+
+void Transport::Stop() {
+  scope_.Cancel();
+  for (auto& [id, peer] : peers_) {
+    peer->reader.Cancel();
+    peer->stream.reset();
+  }
+}
+
+void Transport::Start(std::unique_ptr<runtime::Listener> listener) {
+  scope_.Spawn(AcceptLoop(std::shared_ptr<runtime::Listener>(std::move(listener))));
+  for (auto& [id, peer] : peers_) scope_.Spawn(ConnectLoop(peer.get()));
+}
+
+runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
+  Duration pause = kReconnectMin;
+  for (;;) {
+    auto connected = co_await world_.network().Connect(peer->member.peer, kConnectTimeout);
+    if (!connected) {
+      co_await runtime::Sleep(world_.executor(), pause);
+      pause = std::min(pause * 2, kReconnectMax);
+      continue;
+    }
+    pause = kReconnectMin;
+    peer::Hello hello;
+    hello.set_cluster_id(cluster_id_);
+    hello.set_from(self_.value);
+    hello.set_to(peer->member.id.value);
+    peer->stream = std::move(*connected);
+    peer->lost = false;
+    peer->queue.clear();
+    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello),
+                      .body = hello.SerializeAsString()},
+                     peer->queue);
+    peer->reader.Spawn(ReadUntilClosed(peer));
+    while (!peer->lost) {
+      if (peer->queue.empty()) {
+        co_await peer->wake.Wait();
+        continue;
+      }
+      // Everything queued in this turn leaves in one write.
+      co_await runtime::Yield(world_.executor());
+      auto written = co_await peer->stream->Write(std::exchange(peer->queue, {}));
+      if (!written) peer->lost = true;
+    }
+    peer->reader.Cancel();
+    peer->stream.reset();
+    peer->queue.clear();
+    FailCalls(peer->member.id);
+    if (on_lost_) on_lost_(peer->member.id);
+    co_await runtime::Sleep(world_.executor(), pause);
+  }
+}
+
+runtime::Task<void> Transport::ReadUntilClosed(Peer* peer) {
+  char nothing[64];
+  for (;;) {
+    auto read = co_await peer->stream->Read(nothing);
+    if (!read || *read == 0) break;
+  }
+  peer->lost = true;
+  peer->wake.NotifyAll();
+}
+
+runtime::Task<void> Transport::AcceptLoop(std::shared_ptr<runtime::Listener> listener) {
+  for (;;) {
+    auto accepted = co_await listener->Accept();
+    if (!accepted) {
+      world_.log().Warn("node", "accept: {}", accepted.error().message);
+      co_await runtime::Sleep(world_.executor(), kReconnectMax);
+      continue;
+    }
+    scope_.Spawn(ReadLoop(std::move(*accepted)));
+  }
+}
+
+runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream) {
+  net::FrameDecoder decoder;
+  std::vector<char> buffer(kReadBytes);
+  NodeId from;  // 0 until its Hello came
+  for (;;) {
+    auto read = co_await stream->Read(buffer);
+    if (!read || *read == 0) co_return;
+    decoder.Feed(std::string_view(buffer.data(), *read));
+    for (;;) {
+      auto next = decoder.Next();
+      if (!next) {
+        world_.log().Warn("node", "peer {}: {}", ToText(stream->peer()), Describe(next.error()));
+        co_return;
+      }
+      if (!*next) break;
+      net::Frame frame = std::move(**next);
+      if (from == NodeId()) {
+        peer::Hello hello;
+        if (frame.type != static_cast<std::uint16_t>(FrameType::kHello) ||
+            !hello.ParseFromString(frame.body) || hello.cluster_id() != cluster_id_ ||
+            hello.to() != self_.value || !peers_.contains(NodeId(hello.from()))) {
+          world_.log().Warn("node", "refused a connection from {}: {}", ToText(stream->peer()),
+                            InfoOf(ErrorCode::kWrongCluster).cause);
+          co_return;
+        }
+        from = NodeId(hello.from());
+        continue;
+      }
+      OnFrame(from, frame.type, frame.deadline_ms, std::move(frame.body));
+    }
+  }
+}
+
+void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms,
+                        std::string body) {
+  Peer& peer = *peers_.at(from);
+  peer.heard = true;
+  peer.last_heard = world_.Now();
+  switch (static_cast<FrameType>(type)) {
+    case FrameType::kRaft:
+      if (on_raft_) on_raft_(from, body);
+      return;
+    case FrameType::kCall: {
+      peer::Call call;
+      if (!call.ParseFromString(body)) return;
+      const auto handler = on_call_.find(static_cast<Method>(call.method()));
+      if (handler == on_call_.end()) {
+        Enqueue(from, FrameType::kReply,
+                ErrorReply(call.id(), {ErrorCode::kUnimplemented, Outcome::kNotApplied, {}}), 0);
+        return;
+      }
+      const Instant deadline =
+          world_.Now() + std::chrono::milliseconds(deadline_ms == 0 ? 10000 : deadline_ms);
+      scope_.Spawn(Serve(from, call.id(), &handler->second, std::move(*call.mutable_body()), deadline));
+      return;
+    }
+    case FrameType::kReply: {
+      peer::Reply reply;
+      if (!reply.ParseFromString(body)) return;
+      const auto pending = calls_.find(reply.id());
+      if (pending == calls_.end() || pending->second.to != from) return;
+      if (reply.error() == 0) {
+        pending->second.slot->Set(std::move(*reply.mutable_body()));
+      } else {
+        pending->second.slot->Set(std::unexpected(
+            Error{static_cast<ErrorCode>(reply.error()),
+                  reply.outcome_unknown() ? Outcome::kUnknown : Outcome::kNotApplied,
+                  std::move(*reply.mutable_message())}));
+      }
+      return;
+    }
+    case FrameType::kHello:
+      return;
+  }
+  // An unknown type is a newer version's: it does without an answer of ours.
+}
+
+runtime::Task<void> Transport::Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
+                                     std::string body, Instant deadline) {
+  auto answer = co_await (*handler)(from, std::move(body), deadline);
+  if (!answer) {
+    Enqueue(from, FrameType::kReply, ErrorReply(call_id, answer.error()), 0);
+    co_return;
+  }
+  peer::Reply reply;
+  reply.set_id(call_id);
+  reply.set_body(std::move(*answer));
+  Enqueue(from, FrameType::kReply, reply.SerializeAsString(), 0);
+}
+
+void Transport::Send(NodeId to, FrameType type, std::string_view body) { Enqueue(to, type, body, 0); }
+
+bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms) {
+  const auto found = peers_.find(to);
+  if (found == peers_.end()) return false;
+  Peer& peer = *found->second;
+  if (peer.stream == nullptr || peer.lost) return false;
+  if (peer.fault.cut) return true;  // as the network would: it looks sent
+  if (peer.fault.delay > Duration::zero()) {
+    scope_.Spawn(SendLater(&peer, type, std::string(body), deadline_ms, peer.fault.delay));
+    return true;
+  }
+  return Push(peer, type, body, deadline_ms);
+}
+
+bool Transport::Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms) {
+  if (peer.queue.size() + body.size() > limits_.queue_bytes_max) return false;
+  net::EncodeFrame({.type = static_cast<std::uint16_t>(type),
+                    .deadline_ms = deadline_ms,
+                    .body = std::string(body)},
+                   peer.queue);
+  peer.wake.NotifyAll();
+  return true;
+}
+
+runtime::Task<void> Transport::SendLater(Peer* peer, FrameType type, std::string body,
+                                         std::uint32_t deadline_ms, Duration delay) {
+  co_await runtime::Sleep(world_.executor(), delay);
+  if (peer->stream != nullptr && !peer->lost && !peer->fault.cut) Push(*peer, type, body, deadline_ms);
+}
+
+runtime::Task<Result<std::string>> Transport::Call(NodeId to, Method method, std::string body,
+                                                   Instant deadline) {
+  if (calls_.size() >= limits_.calls_max) co_return Fail(ErrorCode::kOverloaded, "calls between nodes");
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - world_.Now());
+  if (left.count() <= 0) co_return Fail(ErrorCode::kTimedOut);
+  const std::uint64_t id = next_call_++;
+  peer::Call call;
+  call.set_id(id);
+  call.set_method(static_cast<std::uint32_t>(method));
+  call.set_body(std::move(body));
+  const auto left_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left.count(), 3600000));
+  if (!Enqueue(to, FrameType::kCall, call.SerializeAsString(), left_ms)) {
+    co_return Fail(ErrorCode::kConnectFailed, "no connection to that node");
+  }
+  runtime::Slot<Result<std::string>> slot(world_.executor());
+  struct Registration {  // withdrawn also when this frame is destroyed
+    std::map<std::uint64_t, PendingCall>& calls;
+    std::uint64_t id;
+    ~Registration() { calls.erase(id); }
+  } registration{calls_, id};
+  calls_.emplace(id, PendingCall{to, &slot});
+  auto answer = co_await slot.WaitUntil(deadline);
+  if (!answer) co_return FailUnknown(ErrorCode::kTimedOut, "no answer from the other node");
+  co_return std::move(*answer);
+}
+
+void Transport::FailCalls(NodeId to) {
+  for (auto& [id, call] : calls_) {
+    if (call.to == to) call.slot->Set(FailUnknown(ErrorCode::kConnectionClosed));
+  }
+}
+
+void Transport::SetFault(NodeId to, LinkFault fault) {
+  const auto found = peers_.find(to);
+  if (found != peers_.end()) found->second->fault = fault;
+}
+
+void Transport::Heal() {
+  for (auto& [id, peer] : peers_) peer->fault = {};
+}
+
+std::vector<PeerStatus> Transport::peers() const {
+  std::vector<PeerStatus> all;
+  for (const auto& [id, peer] : peers_) {
+    all.push_back({.id = id,
+                   .name = peer->member.name,
+                   .connected = peer->stream != nullptr && !peer->lost,
+                   .silent_for = peer->heard ? world_.Now() - peer->last_heard : Duration::max(),
+                   .fault = peer->fault});
+  }
+  return all;
+}
+
+bool Transport::connected(NodeId peer) const {
+  const auto found = peers_.find(peer);
+  return found != peers_.end() && found->second->stream != nullptr && !found->second->lost;
+}
+
+}  // namespace coterie::node

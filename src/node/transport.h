@@ -1,0 +1,112 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "node/config.h"
+#include "node/peer_types.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+#include "runtime/world.h"
+
+namespace coterie::node {
+
+/// A fault injected into what this node sends to one peer (demo clusters only).
+struct LinkFault {
+  bool cut = false;
+  Duration delay{};
+};
+
+struct PeerStatus {
+  NodeId id;
+  std::string name;
+  bool connected = false;      ///< our connection to it stands
+  Duration silent_for{};       ///< since anything came from it; max() if never
+  LinkFault fault;
+};
+
+/// Messages to and from the other nodes. One connection per direction and peer; a node speaks only on the
+/// one it made. Messages may be lost (no connection, a full queue, a fault) but are whole, in order per
+/// connection, and come from a node of the same cluster.
+class Transport {
+ public:
+  using MessageHandler = std::function<void(NodeId from, std::string_view body)>;
+  using CallHandler = std::function<runtime::Task<Result<std::string>>(
+      NodeId from, std::string body, Instant deadline)>;
+
+  struct Limits {
+    std::size_t queue_bytes_max = 64u << 20;  ///< per peer; over it messages are dropped
+    std::size_t calls_max = 65536;            ///< answers awaited at once; over it kOverloaded
+  };
+
+  Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
+            const std::vector<MemberConfig>& members, Limits limits);
+  ~Transport();
+
+  /// Set before Start.
+  void OnRaft(MessageHandler handler) { on_raft_ = std::move(handler); }
+  void OnCall(Method method, CallHandler handler) { on_call_[method] = std::move(handler); }
+  /// Called when the connection to a peer is lost.
+  void OnLost(std::function<void(NodeId)> handler) { on_lost_ = std::move(handler); }
+
+  /// Accepts from `listener` and keeps connecting to every peer, until destroyed.
+  void Start(std::unique_ptr<runtime::Listener> listener);
+
+  /// Ends every connection and every answer under way. Before the objects that handlers use go.
+  void Stop();
+
+  /// Queues a message; it goes out at the end of this turn together with others, or is dropped.
+  void Send(NodeId to, FrameType type, std::string_view body);
+
+  /// Asks and awaits the answer. Errors: kConnectFailed, kOverloaded (not applied), kTimedOut,
+  /// kConnectionClosed (unknown), and what the other side answered.
+  runtime::Task<Result<std::string>> Call(NodeId to, Method method, std::string body,
+                                          Instant deadline);
+
+  void SetFault(NodeId to, LinkFault fault);
+  void Heal();
+  std::vector<PeerStatus> peers() const;
+  bool connected(NodeId peer) const;
+
+ private:
+  struct Peer;
+  struct PendingCall {
+    NodeId to;
+    runtime::Slot<Result<std::string>>* slot;
+  };
+
+  runtime::Task<void> ConnectLoop(Peer* peer);
+  runtime::Task<void> ReadUntilClosed(Peer* peer);
+  runtime::Task<void> AcceptLoop(std::shared_ptr<runtime::Listener> listener);
+  runtime::Task<void> ReadLoop(std::unique_ptr<runtime::Stream> stream);
+  runtime::Task<void> Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
+                            std::string body, Instant deadline);
+  runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body, std::uint32_t deadline_ms,
+                                Duration delay);
+  /// False if the message was dropped for sure.
+  bool Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms);
+  bool Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms);
+  void OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms, std::string body);
+  void FailCalls(NodeId to);
+
+  runtime::World& world_;
+  const NodeId self_;
+  const std::uint64_t cluster_id_;
+  const Limits limits_;
+  std::map<NodeId, std::unique_ptr<Peer>> peers_;
+  MessageHandler on_raft_;
+  std::map<Method, CallHandler> on_call_;
+  std::function<void(NodeId)> on_lost_;
+  std::uint64_t next_call_ = 1;
+  std::map<std::uint64_t, PendingCall> calls_;
+  runtime::Scope scope_;  // last: its tasks use everything above
+};
+
+}  // namespace coterie::node
