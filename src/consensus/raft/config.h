@@ -18,6 +18,8 @@ struct Config {
   std::size_t inflight_bytes_max = 16u << 20;
   /// Proposals that are not committed yet; over it Propose answers kOverloaded.
   std::size_t uncommitted_bytes_max = 64u << 20;
+  /// Reads that wait for their round; over it Read answers kOverloaded.
+  std::size_t pending_reads_max = 1u << 16;
 };
 
 }  // namespace coterie::raft

@@ -14,6 +14,8 @@
 
 namespace coterie::raft {
 
+class Core;
+
 enum class Role { kFollower, kPreCandidate, kCandidate, kLeader };
 
 /// What the driver found on disk.
@@ -35,6 +37,7 @@ class Raft {
   Raft(Config config, Restored restored, Random& random, Instant now);
   ~Raft();
   Raft(Raft&&) noexcept;
+  Raft& operator=(Raft&&) noexcept;
 
   /// A message arrived. Any order, loss, duplication and delay is fine.
   void Step(NodeId from, Message message, Instant now);
@@ -47,9 +50,10 @@ class Raft {
   /// kOverloaded, kProposalDropped (a leadership transfer is under way).
   Result<LogIndex> Propose(std::string command);
   /// Starts moving to `target`'s voters and learners: joint first, then alone [Raft §6]. Errors:
-  /// kNotLeader, kProposalDropped (a change is under way, or no entry of this term is committed yet).
+  /// kNotLeader, kProposalDropped (a change or a leadership transfer is under way, or no entry of this
+  /// term is committed yet), kInvalidArgument (no voters, a node named twice, too many).
   Result<LogIndex> ProposeConfiguration(std::vector<NodeId> voters, std::vector<NodeId> learners);
-  /// Asks for a read index: answered in Output::reads or reads_failed. Error kNotLeader.
+  /// Asks for a read index: answered in Output::reads or reads_failed. Errors: kNotLeader, kOverloaded.
   Status Read(ReadId id, Instant now);
   /// Asks the leader to hand over to `to`. Errors: kNotLeader, kBadTransferee.
   Status TransferLeadership(NodeId to, Instant now);
@@ -65,6 +69,7 @@ class Raft {
   /// The state up to `index` (applied, durable in the state machine) lets the log forget its entries.
   void Compact(LogIndex index);
 
+  NodeId self() const;
   Role role() const;
   Term term() const;
   /// 0 when unknown.
@@ -76,6 +81,8 @@ class Raft {
   Term compacted_term() const;
   /// The term of an entry still in the log or at compacted_index().
   std::optional<Term> TermAt(LogIndex index) const;
+  /// The entry at `index`, or nullptr if the log does not hold it.
+  EntryPtr EntryAt(LogIndex index) const;
   /// The newest configuration in the log, and the one in force at `index` (for snapshots).
   const Configuration& configuration() const;
   Configuration ConfigurationAt(LogIndex index) const;
@@ -84,8 +91,8 @@ class Raft {
   std::size_t log_bytes() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  friend std::string CheckInvariants(const Raft& raft);
+  std::unique_ptr<Core> core_;
 };
 
 /// Checks every numbered invariant of README.md on one replica; "" or a sentence on the first broken one.
