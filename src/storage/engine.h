@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -36,6 +37,11 @@ class Batch {
     changes_.push_back({Kind::kDeleteRange, std::move(begin), std::move(end)});
   }
   const std::vector<Change>& changes() const { return changes_; }
+  /// Moves the changes out; the batch is empty afterwards.
+  std::vector<Change> TakeChanges() {
+    bytes_ = 0;
+    return std::exchange(changes_, {});
+  }
   bool empty() const { return changes_.empty(); }
   std::size_t bytes() const { return bytes_; }
   void Clear() {
