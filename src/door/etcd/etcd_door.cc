@@ -1,0 +1,29 @@
+#include "door/etcd/etcd_door.h"
+
+#include <utility>
+
+#include "door/etcd/services.h"
+
+namespace coterie::door::etcd {
+
+struct EtcdDoor::Services {
+  Shared shared;
+};
+
+EtcdDoor::EtcdDoor(node::KvKeyspace& keyspace, EtcdDoorOptions options)
+    : services_(std::make_unique<Services>(Services{Shared{keyspace, std::move(options)}})) {}
+
+EtcdDoor::~EtcdDoor() = default;
+
+void EtcdDoor::Register(net::GrpcMethods& methods) {
+  Shared& shared = services_->shared;
+  RegisterKv(shared, methods);
+  RegisterWatch(shared, methods);
+  RegisterLease(shared, methods);
+  RegisterCluster(shared, methods);
+  RegisterMaintenance(shared, methods);
+}
+
+net::HttpHandler EtcdDoor::Http() { return HealthPages(services_->shared); }
+
+}  // namespace coterie::door::etcd

@@ -1,0 +1,88 @@
+#include "door/etcd/service.h"
+
+#include <algorithm>
+
+#include "base/coding.h"
+
+namespace coterie::door::etcd {
+namespace {
+
+constexpr int kNoLeaderChecksMax = 3;
+constexpr int kLengthDelimited = 2;  // protobuf's wire type of messages
+
+bool IsUtf8(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    std::size_t length = 4;
+    if (lead < 0x80) length = 1;
+    else if (lead >= 0xc2 && lead < 0xe0) length = 2;
+    else if (lead >= 0xe0 && lead < 0xf0) length = 3;
+    else if (lead < 0xf0 || lead > 0xf4) return false;
+    if (text.size() - i < length) return false;
+    for (std::size_t k = 1; k < length; ++k) {
+      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool AsksForLeader(const net::GrpcContext& context) { return context.Header("hasleader") == "true"; }
+
+std::optional<net::GrpcStatus> Refusal(const Shared& shared, const net::GrpcContext& context,
+                                       OnLearner on_learner) {
+  const node::ReplicaStatus status = shared.keyspace.replica().status();
+  if (status.learner && on_learner == OnLearner::kRefused) {
+    return StatusOf(EtcdError::kNotSupportedForLearner);
+  }
+  if (!IsUtf8(context.Header("client-api-version"))) {
+    return StatusOf(EtcdError::kInvalidClientApiVersion);
+  }
+  if (status.leader == NodeId(0) && AsksForLeader(context)) return StatusOf(EtcdError::kNoLeader);
+  return std::nullopt;
+}
+
+Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context) {
+  return std::min(context.deadline, shared.keyspace.world().Now() + shared.options.request_timeout);
+}
+
+runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant client_deadline) {
+  const Instant own = shared.keyspace.world().Now() + shared.options.request_timeout;
+  const Status ready = co_await shared.keyspace.replica().ReadBarrier(std::min(own, client_deadline));
+  if (ready) co_return std::nullopt;
+  // The client's own deadline is its business; ours is a state that may pass, which clients retry.
+  if (ready.error().code == ErrorCode::kTimedOut && client_deadline <= own) {
+    co_return StatusOf(EtcdError::kDeadlineExceeded);
+  }
+  co_return StatusOf(ready.error());
+}
+
+runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply) { co_return reply; }
+
+std::string CommandOf(int field, std::string_view request) {
+  COT_ASSERT(field > 0);
+  std::string command;
+  command.reserve(request.size() + 12);
+  PutVarint(command, static_cast<std::uint64_t>(field) << 3 | kLengthDelimited);
+  PutLengthPrefixed(command, request);
+  COT_ASSERT(command.size() > request.size());
+  return command;
+}
+
+net::GrpcStatus MalformedRequest(std::string_view type) {
+  return {net::GrpcCode::kInternal, "grpc: error unmarshalling request: not a " + std::string(type)};
+}
+
+runtime::Task<void> EndWithoutLeader(Shared* shared, runtime::Slot<net::GrpcStatus>* done) {
+  int missed = 0;
+  while (missed < kNoLeaderChecksMax) {
+    co_await runtime::Sleep(shared->keyspace.world().executor(), shared->options.election_timeout);
+    missed = shared->keyspace.replica().status().leader == NodeId(0) ? missed + 1 : 0;
+  }
+  done->Set(StatusOf(EtcdError::kNoLeader));
+}
+
+}  // namespace coterie::door::etcd

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "base/assert.h"
+#include "door/etcd/errors.h"
+#include "door/etcd/etcd_door.h"
+#include "door/etcd/headers.h"
+#include "node/node.h"
+#include "node/replica.h"
+#include "runtime/sync.h"
+
+namespace coterie::door::etcd {
+
+/// What every service of the door stands on. Lives as long as the door.
+struct Shared {
+  node::KvKeyspace& keyspace;
+  EtcdDoorOptions options;
+};
+
+/// What a member that only learns may serve [etcd v3rpc/interceptor.go].
+enum class OnLearner { kRefused, kServed };
+
+/// Why the call is refused whatever its request says: a learner, `hasleader` without a leader, a
+/// malformed client-api-version.
+std::optional<net::GrpcStatus> Refusal(const Shared& shared, const net::GrpcContext& context,
+                                       OnLearner on_learner);
+
+/// The call's own deadline or the door's request timeout, whichever comes first.
+Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context);
+
+/// Waits until local reads are linearizable; the status to answer with if that fails.
+runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant client_deadline);
+
+/// An answer that is known already.
+runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply);
+
+/// A kv::Command that holds `request`, an already serialised message, as its field number `field`: the
+/// client's bytes go into the log as they came.
+std::string CommandOf(int field, std::string_view request);
+
+/// The status of a message that is not of the method's type.
+net::GrpcStatus MalformedRequest(std::string_view type);
+
+template <class Message>
+bool Decode(std::string_view bytes, Message& message) {
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+/// Serialises an answer after completing its header, whose revision is set.
+template <class Response>
+std::string Encode(Shared& shared, Response& response) {
+  CompleteHeader(*response.mutable_header(), shared.keyspace);
+  return response.SerializeAsString();
+}
+
+/// Proposes a command and answers with what applying it gave, a `Response`.
+template <class Response>
+runtime::Task<net::GrpcReply> Propose(Shared* shared, std::string command, Instant deadline) {
+  auto applied = co_await shared->keyspace.replica().Propose(std::move(command), deadline);
+  if (!applied) co_return std::unexpected(StatusOf(applied.error()));
+  COT_ASSERT(*applied != nullptr);
+  auto& answer = static_cast<kv::Answer&>(**applied);
+  if (!answer.response) co_return std::unexpected(StatusOf(answer.response.error()));
+  auto* response = std::get_if<Response>(&*answer.response);
+  COT_ASSERT(response != nullptr);
+  co_return Encode(*shared, *response);
+}
+
+/// Sets `done` once there has been no leader for three election timeouts in a row: how long etcd lets a
+/// stream that asked for `hasleader` wait [etcd v3rpc/interceptor.go, monitorLeader].
+runtime::Task<void> EndWithoutLeader(Shared* shared, runtime::Slot<net::GrpcStatus>* done);
+bool AsksForLeader(const net::GrpcContext& context);
+
+}  // namespace coterie::door::etcd
