@@ -12,6 +12,7 @@ namespace coterie::runtime {
 class TimerQueue {
  public:
   bool empty() const { return heap_.empty(); }
+  std::size_t size() const { return heap_.size(); }
   /// The next instant. Requires: !empty().
   Instant next() const { return heap_.front()->at_; }
   void Add(Timer& timer);
