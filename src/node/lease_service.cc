@@ -16,7 +16,7 @@ constexpr Duration kGranularity = 250ms;
 
 LeaseService::LeaseService(runtime::World& world, kv::Store& store, RaftReplica& replica,
                            Transport& transport)
-    : world_(world), store_(store), replica_(replica), transport_(transport), keeper_(store) {}
+    : world_(world), replica_(replica), transport_(transport), keeper_(store) {}
 
 void LeaseService::Start() {
   for (const Method method : {Method::kLeaseRenew, Method::kLeaseRemaining}) {

@@ -27,7 +27,6 @@ class LeaseService {
   void FollowLeadership();
 
   runtime::World& world_;
-  kv::Store& store_;
   RaftReplica& replica_;
   Transport& transport_;
   kv::LeaseKeeper keeper_;
