@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cli/json.h"
+#include "cli/process.h"
+#include "runtime/network.h"
+
+namespace coterie::cli {
+
+/// One node of a demo cluster: a process of this program.
+struct DemoNode {
+  std::uint64_t id = 0;
+  std::string name;  ///< "n1"
+  std::string host;  ///< "127.0.0.1"
+  Process process;   ///< the last one started for it; may have ended
+  std::string config_path;
+  std::string log_path;
+
+  runtime::Address etcd() const { return {host, 2379}; }
+  runtime::Address admin() const { return {host, 7070}; }
+  runtime::Address peer() const { return {host, 7071}; }
+};
+
+/// A demo cluster as its directory remembers it, in demo.json.
+struct DemoState {
+  std::string dir;
+  bool temporary = false;  ///< the directory goes when the demo is stopped
+  bool stopped = false;    ///< as a whole, by `coterie demo --stop` or Ctrl-C
+  std::string executable;
+  std::vector<DemoNode> nodes;
+
+  const DemoNode* Find(std::string_view name) const;
+  bool AnyAlive() const;
+};
+
+Json ToJson(const DemoState& state);
+Result<DemoState> DemoStateFromJson(const Json& document);
+
+/// Writes `state` into its directory.
+Status SaveDemo(const DemoState& state);
+/// Reads the demo of a directory. Error kNoDemo if there is none.
+Result<DemoState> LoadDemo(const std::string& dir);
+/// The demo of `dir`, or without one the demo that this user started last on this machine, if it has not
+/// been stopped. Error kNoDemo.
+Result<DemoState> FindDemo(const std::optional<std::string>& dir);
+
+/// Makes `dir` the one that FindDemo finds without a name.
+Status PointToDemo(const std::string& dir);
+/// Undoes it, if `dir` is still the one.
+void ForgetDemo(const std::string& dir);
+
+/// Held while processes of the demo are started, stopped or recorded.
+Result<FileLock> LockDemo(const std::string& dir);
+
+}  // namespace coterie::cli

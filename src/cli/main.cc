@@ -1,0 +1,62 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/exit_code.h"
+#include "cli/settings.h"
+
+namespace coterie::cli {
+namespace {
+
+constexpr const char* kFooter = R"(
+Exit codes: 0 ok, 1 usage, 2 cannot connect, 3 not allowed, 4 refused, 5 node or machine failed,
+6 promise cannot be kept now, 7 outcome unknown, 8 check failed.
+)";
+
+/// The mistake people make most: a subcommand that is nearly one.
+void SuggestCommand(const CLI::App& app, std::span<char*> arguments) {
+  if (arguments.size() < 2 || arguments[1][0] == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string_view word = arguments[1];
+  if (std::find(views.begin(), views.end(), word) != views.end()) return;
+  const std::string_view nearest = NearestName(word, views);
+  if (!nearest.empty()) fmt::print(stderr, "Did you mean `coterie {}`?\n", nearest);
+}
+
+int Main(std::span<char*> arguments) {
+  CLI::App app("Coterie: one clustered binary in which every keyspace is a declared promise.",
+               "coterie");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Run run;
+  AddDemo(app, run);
+  AddStatus(app, run);
+  AddFault(app, run);
+  AddStart(app, run);
+  AddBench(app, run);
+  AddErrors(app, run);
+  AddVersion(app, run);
+  try {
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    if (code == 0) return kExitOk;  // --help
+    SuggestCommand(app, arguments);
+    return kExitUsage;
+  }
+  return run();
+}
+
+}  // namespace
+}  // namespace coterie::cli
+
+int main(int argc, char** argv) {
+  return coterie::cli::Main({argv, static_cast<std::size_t>(argc)});
+}
