@@ -36,11 +36,13 @@ class WalBatch {
  public:
   void PutEntry(ShardId shard, LogIndex index, Term term, std::uint8_t kind, std::string_view payload);
   void PutHardState(ShardId shard, std::string_view hard_state);
-  /// Entries up to `index` are no longer needed. With `index` past the last entry (a snapshot was
-  /// installed) it discards them all, and the next entry must be `index` + 1.
+  /// Entries up to `index` are no longer needed. With `index` past the last entry, or with a term other
+  /// than that entry's (a snapshot was installed, [Raft §7]), it discards them all, and the next entry
+  /// must be `index` + 1. An `index` that is compacted already changes nothing.
   void PutCompaction(ShardId shard, LogIndex index, Term term);
-  bool empty() const { return records_.empty(); }
-  std::size_t bytes() const { return records_.size(); }
+  bool empty() const { return notes_.empty(); }
+  /// What it will take in the log, frame header included.
+  std::size_t bytes() const { return frame_.size(); }
 
  private:
   friend class Wal;
@@ -49,8 +51,10 @@ class WalBatch {
     std::uint8_t type;
     LogIndex index;
     Term term;
+    std::size_t at;  // where the record starts in frame_
   };
-  std::string records_;
+  void Begin(ShardId shard, std::uint8_t type, LogIndex index, Term term);
+  std::string frame_;  // room for a frame header, then the records: a lone batch is written as it is
   std::vector<Note> notes_;
 };
 
@@ -64,7 +68,7 @@ struct WalStats {
   std::uint64_t appends = 0;
   std::uint64_t batches = 0;  ///< one write + fdatasync each
   std::uint64_t bytes = 0;
-  std::uint64_t segments = 0;
+  std::uint64_t segments = 0;  ///< that hold records still needed
 };
 
 /// The write-ahead log of one reactor, shared by all its shards: numbered segment files of frames, one
@@ -76,14 +80,17 @@ class Wal {
   /// Errors: kCorruptLog (damage before the end), kNewerData, kIo, kDiskFull.
   static runtime::Task<Result<std::unique_ptr<Wal>>> Open(runtime::World& world, std::string dir,
                                                           WalOptions options);
+  /// Abandons a write under way; Appends still waiting are never answered.
   ~Wal();
 
-  /// The shards found by Open. Moved out once.
+  /// The shards found by Open, in shard order. Moved out once.
   std::map<ShardId, WalShard> TakeRecovered();
 
   /// Answers when the batch is durable. Batches given while a write is under way share the next one, in
-  /// call order. On a disk error the node crashes (World::Crash): an answer is always success or, for a
-  /// batch over its bound, kTooLarge.
+  /// call order, and are answered in that order. On a disk error the node crashes (World::Crash) and
+  /// nobody is answered: an answer is always success or, for a batch over its bound, kTooLarge. The batch
+  /// waits in the caller's frame: destroying it before the write begins withdraws the batch.
+  /// Requires: an entry's index is at most one past the shard's last and above what is compacted.
   runtime::Task<Status> Append(WalBatch batch);
 
   WalStats stats() const;
