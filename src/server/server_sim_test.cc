@@ -1,0 +1,231 @@
+// Whole processes in the simulated world, asked through their real doors.
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "etcd/rpc.pb.h"
+#include "net/http.h"
+#include "runtime/sim/simulation.h"
+#include "server/server.h"
+
+namespace coterie::server {
+namespace {
+
+using runtime::NodeHandle;
+using runtime::Simulation;
+using runtime::Task;
+using runtime::World;
+
+/// N nodes on 10.0.0.1.. and one client machine on 10.0.1.1.
+class Cluster {
+ public:
+  Cluster(std::uint64_t seed, int size) : sim_({.seed = seed}) {
+    std::vector<node::MemberConfig> members;
+    for (int i = 1; i <= size; ++i) {
+      const std::string host = "10.0.0." + std::to_string(i);
+      const NodeId id(static_cast<std::uint64_t>(i));
+      members.push_back({id, "n" + std::to_string(i), {host, 7071}, {host, 2379}});
+      handles_[id] = sim_.AddNode(members.back().name, host);
+    }
+    for (const node::MemberConfig& member : members) {
+      node::NodeConfig config;
+      config.id = member.id;
+      config.name = member.name;
+      config.cluster = "test";
+      config.data_dir = "/data";
+      config.peer_listen = member.peer;
+      config.etcd_listen = member.etcd;
+      config.admin_listen = {member.peer.host, 7070};
+      config.members = members;
+      config.wal_segment_bytes = 1u << 20;
+      config.snapshot_every_entries = 200;
+      config.log_entries_kept = 50;
+      configs_[member.id] = config;
+    }
+    client_ = sim_.AddNode("client", "10.0.1.1");
+  }
+
+  void Start(NodeId id) {
+    sim_.Start(handles_[id], [this, id](World& world) { return Main(&world, id); });
+  }
+  void StartAll() {
+    for (const auto& [id, handle] : handles_) Start(id);
+  }
+  /// Runs `task`'s work on the client machine to its end.
+  void Ask(std::function<Task<void>(World&)> work) {
+    sim_.Start(client_, std::move(work));
+    const bool ended = sim_.RunUntil([this] { return sim_.finished(client_); }, 120s);
+    EXPECT_TRUE(ended);
+    sim_.Kill(client_, runtime::Death::kProcess);
+  }
+  NodeId Leader() {
+    for (const auto& [id, server] : servers_) {
+      if (server->node().replica().status().leading) return id;
+    }
+    return NodeId();
+  }
+  NodeId AwaitLeader() {
+    const bool elected = sim_.RunUntil([this] { return Leader() != NodeId(); }, 30s);
+    EXPECT_TRUE(elected);
+    return Leader();
+  }
+  void Kill(NodeId id, runtime::Death death = runtime::Death::kMachine) { sim_.Kill(handles_[id], death); }
+
+  Simulation& sim() { return sim_; }
+  std::map<NodeId, NodeHandle>& handles() { return handles_; }
+  std::map<NodeId, Server*>& servers() { return servers_; }
+
+ private:
+  Task<void> Main(World* world, NodeId id) {
+    auto started = co_await Server::Start(*world, configs_[id], storage::MemoryEngineFactory());
+    if (!started) ADD_FAILURE() << Describe(started.error());
+    if (!started) co_return;
+    const std::unique_ptr<Server> server = std::move(*started);
+    struct Listed {
+      std::map<NodeId, Server*>& servers;
+      NodeId id;
+      ~Listed() { servers.erase(id); }
+    } listed{servers_, id};
+    servers_[id] = server.get();
+    runtime::Notification never(world->executor());
+    co_await never.Wait();
+  }
+
+  std::map<NodeId, node::NodeConfig> configs_;
+  std::map<NodeId, NodeHandle> handles_;
+  std::map<NodeId, Server*> servers_;
+  NodeHandle client_;
+  Simulation sim_;
+};
+
+Task<void> PutOne(World* world, std::string host, std::string key, std::string value, Status* out) {
+  auto channel = co_await net::GrpcChannel::Connect(*world, {host, 2379}, 1s);
+  if (!channel) {
+    *out = std::unexpected(channel.error());
+    co_return;
+  }
+  etcdserverpb::PutRequest request;
+  request.set_key(key);
+  request.set_value(value);
+  auto reply = co_await (*channel)->Unary("/etcdserverpb.KV/Put", request.SerializeAsString(),
+                                          world->Now() + 5s);
+  *out = reply ? Ok() : Status(Fail(ErrorCode::kIo, reply.error().message));
+}
+
+Task<void> GetOne(World* world, std::string host, std::string key, std::string* out) {
+  auto channel = co_await net::GrpcChannel::Connect(*world, {host, 2379}, 1s);
+  if (!channel) co_return;
+  etcdserverpb::RangeRequest request;
+  request.set_key(key);
+  auto reply = co_await (*channel)->Unary("/etcdserverpb.KV/Range", request.SerializeAsString(),
+                                          world->Now() + 5s);
+  if (!reply) {
+    *out = "error: " + reply.error().message;
+    co_return;
+  }
+  etcdserverpb::RangeResponse response;
+  response.ParseFromString(*reply);
+  *out = response.kvs_size() == 0 ? "(none)" : response.kvs(0).value();
+}
+
+// Three nodes elect a leader; a put through any node is read through any other.
+TEST(ServerSim, ThreeNodesElectALeaderAndServe) {
+  Cluster cluster(1, 3);
+  cluster.StartAll();
+  cluster.AwaitLeader();
+  for (int i = 1; i <= 3; ++i) {
+    Status put = Fail(ErrorCode::kIo, "not run");
+    const std::string value = "v" + std::to_string(i);
+    const std::string host = "10.0.0." + std::to_string(i);
+    cluster.Ask([&](World& world) { return PutOne(&world, host, "k", value, &put); });
+    ASSERT_TRUE(put) << put.error().message;
+    for (int j = 1; j <= 3; ++j) {
+      std::string got;
+      cluster.Ask([&](World& world) {
+        return GetOne(&world, "10.0.0." + std::to_string(j), "k", &got);
+      });
+      EXPECT_EQ(got, value);
+    }
+  }
+}
+
+// The leader's machine dies; the others go on and have what it acknowledged; it comes back and has it too.
+TEST(ServerSim, KilledLeaderLosesNothing) {
+  Cluster cluster(2, 3);
+  cluster.StartAll();
+  const NodeId first = cluster.AwaitLeader();
+  Status put = Fail(ErrorCode::kIo, "not run");
+  cluster.Ask([&](World& world) {
+    return PutOne(&world, "10.0.0." + std::to_string(first.value), "k", "kept", &put);
+  });
+  ASSERT_TRUE(put) << put.error().message;
+  cluster.Kill(first);
+  const NodeId second = cluster.AwaitLeader();
+  EXPECT_NE(first, second);
+  std::string got;
+  cluster.Ask([&](World& world) {
+    return GetOne(&world, "10.0.0." + std::to_string(second.value), "k", &got);
+  });
+  EXPECT_EQ(got, "kept");
+  cluster.Start(first);
+  cluster.sim().RunFor(3s);
+  cluster.Ask([&](World& world) {
+    return GetOne(&world, "10.0.0." + std::to_string(first.value), "k", &got);
+  });
+  EXPECT_EQ(got, "kept");
+}
+
+Task<void> PutMany(World* world, std::string host, int count, int* acknowledged) {
+  auto channel = co_await net::GrpcChannel::Connect(*world, {host, 2379}, 1s);
+  if (!channel) co_return;
+  for (int i = 0; i < count; ++i) {
+    etcdserverpb::PutRequest request;
+    request.set_key("key" + std::to_string(i));
+    request.set_value(std::string(100, 'x') + std::to_string(i));
+    auto reply = co_await (*channel)->Unary("/etcdserverpb.KV/Put", request.SerializeAsString(),
+                                            world->Now() + 5s);
+    if (reply) ++*acknowledged;
+  }
+}
+
+// A node that was away while the log was cut comes back by a snapshot, and then serves what it missed.
+TEST(ServerSim, LaggardCatchesUpBySnapshot) {
+  Cluster cluster(3, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  const NodeId away(leader.value % 3 + 1);
+  cluster.sim().RunFor(1s);
+  cluster.Kill(away);
+  int acknowledged = 0;
+  cluster.Ask([&](World& world) {
+    return PutMany(&world, "10.0.0." + std::to_string(leader.value), 600, &acknowledged);
+  });
+  EXPECT_EQ(acknowledged, 600);
+  const std::uint64_t cut = cluster.servers()[leader]->node().raft_replica().core().compacted_index().value;
+  EXPECT_GT(cut, 100U);
+  cluster.Start(away);
+  const bool caught_up = cluster.sim().RunUntil(
+      [&] {
+        const auto found = cluster.servers().find(away);
+        return found != cluster.servers().end() && found->second->node().store().revision() >= 601;
+      },
+      30s);
+  ASSERT_TRUE(caught_up);
+  std::string got;
+  cluster.Ask([&](World& world) {
+    return GetOne(&world, "10.0.0." + std::to_string(away.value), "key0", &got);
+  });
+  EXPECT_EQ(got, std::string(100, 'x') + "0");
+  // And it survives a restart from what it installed.
+  cluster.Kill(away);
+  cluster.Start(away);
+  cluster.sim().RunFor(3s);
+  cluster.Ask([&](World& world) {
+    return GetOne(&world, "10.0.0." + std::to_string(away.value), "key599", &got);
+  });
+  EXPECT_EQ(got, std::string(100, 'x') + "599");
+}
+
+}  // namespace
+}  // namespace coterie::server
