@@ -19,9 +19,13 @@ class TimerQueue {
   void Remove(Timer& timer);
   /// Removes and returns the first timer. Requires: !empty().
   Timer& Pop();
+  /// All timers, in no particular order. Valid until the queue changes.
+  const std::vector<Timer*>& members() const { return heap_; }
+
+  /// The order of firing.
+  static bool Before(const Timer& a, const Timer& b);
 
  private:
-  static bool Before(const Timer& a, const Timer& b);
   void Place(Timer* timer, std::size_t position);
   void SiftUp(std::size_t position);
   void SiftDown(std::size_t position);
