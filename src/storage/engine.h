@@ -109,7 +109,8 @@ using EngineFactory = std::function<runtime::Task<Result<std::unique_ptr<Engine>
 /// simulation and tests: O(state) per Flush.
 EngineFactory MemoryEngineFactory();
 
-/// RocksDB with its own write-ahead log off. Real world only: it owns threads and files.
+/// RocksDB with its own write-ahead log off. Real world only: it owns threads and files. In a library of its
+/// own, coterie_storage_rocksdb.
 struct RocksOptions {
   std::size_t block_cache_bytes = 64u << 20;
   std::size_t memtable_bytes = 32u << 20;
