@@ -44,6 +44,12 @@ bool Core::HasLiveLeader() const {
   return now_ < follower->heard + config_.election_timeout;
 }
 
-bool Core::Promotable() const { return IsVoter(configuration(), config_.self); }
+// A replica that its newest configuration leaves out must still campaign until that configuration is
+// committed: the others may need its vote, which they cannot get while its log is longer than theirs. It
+// leads without counting itself, commits its own removal, and goes [thesis §4.2.2].
+bool Core::Promotable() const {
+  if (IsVoter(configuration(), config_.self)) return true;
+  return IsVoter(log_.ConfigurationAt(log_.commit()), config_.self);
+}
 
 }  // namespace coterie::raft

@@ -1,5 +1,7 @@
 // The numbered invariants of README.md that one replica can check on itself.
 
+#include "consensus/raft/invariants.h"
+
 #include <fmt/format.h>
 
 #include <string>
