@@ -30,14 +30,15 @@ class FrameDecoder {
  public:
   explicit FrameDecoder(std::size_t body_bytes_max = 64u << 20) : body_bytes_max_(body_bytes_max) {}
   void Feed(std::string_view bytes);
-  /// The next whole frame, nullopt if more bytes are needed. Errors (the stream is dead): kMalformed
-  /// (checksum, version), kTooLarge.
+  /// The next whole frame, nullopt if more bytes are needed. Errors (the stream is dead, every later call
+  /// answers the same): kMalformed (checksum, version, flags), kTooLarge.
   Result<std::optional<Frame>> Next();
 
  private:
   std::size_t body_bytes_max_;
   std::string buffer_;
   std::size_t consumed_ = 0;
+  std::optional<Error> dead_;
 };
 
 }  // namespace coterie::net

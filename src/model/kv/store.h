@@ -62,7 +62,8 @@ class Watcher {
   virtual Result<Events> Poll(std::size_t bytes_max) = 0;
   /// Whether Poll may have something: false is certain, true may turn out empty.
   virtual bool pending() const = 0;
-  /// All events up to and including this revision have been polled.
+  /// All events up to and including this revision have been polled. 0 while the watch's start lies beyond
+  /// the next revision: nothing, progress included, is due before it.
   virtual Revision synced_to() const = 0;
 };
 
@@ -129,6 +130,7 @@ class Store final : public model::StateMachine {
   std::uint64_t approximate_bytes() const;
 
  private:
+  friend class LeaseKeeper;
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -145,7 +147,7 @@ class LeaseKeeper {
   void Refresh(Instant now);
   /// The granted TTL if the lease is alive, nullopt if there is no such lease. Requires: leading.
   std::optional<std::int64_t> Renew(std::int64_t id, Instant now);
-  /// Seconds left, rounded down, >= 0; nullopt if there is no such lease.
+  /// Seconds left, rounded down, >= 0; nullopt if there is no such lease, or not leading.
   std::optional<std::int64_t> RemainingSeconds(std::int64_t id, Instant now) const;
   /// Ids to revoke now, oldest deadline first, at most `max`; each is handed out again only after
   /// `retry` has passed without its revocation.
