@@ -49,12 +49,12 @@ const std::map<std::string, GrpcCode>& EtcdTexts() {
 // Claim: each row of the door's table is a text of etcd's, with etcd's code.
 TEST(EtcdErrors, EveryRowIsOneOfEtcds) {
   std::size_t rows = 0;
-#define COT_ETCD_ERROR(name, code, text)                                    \
+#define COT_ETCD_ERROR(name, grpc_code, text)                               \
   {                                                                         \
     const auto found = EtcdTexts().find(text);                              \
     ASSERT_NE(found, EtcdTexts().end()) << text;                            \
-    EXPECT_EQ(found->second, GrpcCode::code) << text;                       \
-    EXPECT_EQ(StatusOf(EtcdError::name).code, GrpcCode::code) << text;      \
+    EXPECT_EQ(found->second, GrpcCode::grpc_code) << text;                  \
+    EXPECT_EQ(StatusOf(EtcdError::name).code, GrpcCode::grpc_code) << text; \
     EXPECT_EQ(StatusOf(EtcdError::name).message, text);                     \
     EXPECT_EQ(TextOf(EtcdError::name), text);                               \
     ++rows;                                                                 \
