@@ -3,6 +3,7 @@
 #include <google/protobuf/arena.h>
 
 #include "door/etcd/services.h"
+#include "model/kv/command_codec.h"
 
 namespace coterie::door::etcd {
 namespace {
@@ -48,7 +49,7 @@ std::optional<net::GrpcStatus> RefusalOfWrite(Shared& shared, const GrpcContext&
 Task<GrpcReply> Put(Shared& shared, const GrpcContext& context, std::string bytes) {
   auto refusal = RefusalOfWrite<etcdserverpb::PutRequest>(shared, context, bytes, "PutRequest");
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
-  return Propose<etcdserverpb::PutResponse>(&shared, CommandOf(kv::Command::kPutFieldNumber, bytes),
+  return Propose<etcdserverpb::PutResponse>(&shared, kv::EncodePut(bytes),
                                             DeadlineOf(shared, context));
 }
 
@@ -57,7 +58,7 @@ Task<GrpcReply> DeleteRange(Shared& shared, const GrpcContext& context, std::str
                                                                   "DeleteRangeRequest");
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
   return Propose<etcdserverpb::DeleteRangeResponse>(
-      &shared, CommandOf(kv::Command::kDeleteRangeFieldNumber, bytes), DeadlineOf(shared, context));
+      &shared, kv::EncodeDeleteRange(bytes), DeadlineOf(shared, context));
 }
 
 Task<GrpcReply> ReadTxn(Shared& shared, const GrpcContext& context,
@@ -83,7 +84,7 @@ Task<GrpcReply> Txn(Shared& shared, const GrpcContext& context, std::string byte
     return ReadTxn(shared, context, std::make_unique<etcdserverpb::TxnRequest>(request));
   }
   if (bytes.size() > shared.options.request_bytes_max) return Ready(Refuse(EtcdError::kRequestTooLarge));
-  return Propose<etcdserverpb::TxnResponse>(&shared, CommandOf(kv::Command::kTxnFieldNumber, bytes),
+  return Propose<etcdserverpb::TxnResponse>(&shared, kv::EncodeTxn(bytes),
                                             DeadlineOf(shared, context));
 }
 
@@ -93,7 +94,7 @@ Task<GrpcReply> Compact(Shared& shared, const GrpcContext& context, std::string 
   etcdserverpb::CompactionRequest request;
   if (!Decode(bytes, request)) return Ready(std::unexpected(MalformedRequest("CompactionRequest")));
   return Propose<etcdserverpb::CompactionResponse>(
-      &shared, CommandOf(kv::Command::kCompactionFieldNumber, bytes), DeadlineOf(shared, context));
+      &shared, kv::EncodeCompaction(bytes), DeadlineOf(shared, context));
 }
 
 }  // namespace

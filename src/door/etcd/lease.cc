@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "door/etcd/services.h"
+#include "model/kv/command_codec.h"
 #include "runtime/scope.h"
 
 namespace coterie::door::etcd {
@@ -32,7 +33,7 @@ Task<GrpcReply> Grant(Shared& shared, const GrpcContext& context, std::string by
   request.set_ttl(std::max(request.ttl(), shared.options.lease_ttl_min_seconds));
   if (request.id() == 0) request.set_id(FreshLeaseId(shared));
   return Propose<etcdserverpb::LeaseGrantResponse>(
-      &shared, CommandOf(kv::Command::kLeaseGrantFieldNumber, request.SerializeAsString()),
+      &shared, kv::EncodeLeaseGrant(request.id(), request.ttl()),
       DeadlineOf(shared, context));
 }
 
@@ -42,7 +43,7 @@ Task<GrpcReply> Revoke(Shared& shared, const GrpcContext& context, std::string b
   etcdserverpb::LeaseRevokeRequest request;
   if (!Decode(bytes, request)) return Ready(std::unexpected(MalformedRequest("LeaseRevokeRequest")));
   return Propose<etcdserverpb::LeaseRevokeResponse>(
-      &shared, CommandOf(kv::Command::kLeaseRevokeFieldNumber, bytes), DeadlineOf(shared, context));
+      &shared, kv::EncodeLeaseRevoke(bytes), DeadlineOf(shared, context));
 }
 
 Task<GrpcReply> TimeToLive(Shared& shared, const GrpcContext& context, std::string bytes) {

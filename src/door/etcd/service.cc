@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
-#include "base/coding.h"
-
 namespace coterie::door::etcd {
 namespace {
 
 constexpr int kNoLeaderChecksMax = 3;
-constexpr int kLengthDelimited = 2;  // protobuf's wire type of messages
 
 bool IsUtf8(std::string_view text) {
   std::size_t i = 0;
@@ -61,16 +58,6 @@ runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant cl
 }
 
 runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply) { co_return reply; }
-
-std::string CommandOf(int field, std::string_view request) {
-  COT_ASSERT(field > 0);
-  std::string command;
-  command.reserve(request.size() + 12);
-  PutVarint(command, static_cast<std::uint64_t>(field) << 3 | kLengthDelimited);
-  PutLengthPrefixed(command, request);
-  COT_ASSERT(command.size() > request.size());
-  return command;
-}
 
 net::GrpcStatus MalformedRequest(std::string_view type) {
   return {net::GrpcCode::kInternal, "grpc: error unmarshalling request: not a " + std::string(type)};

@@ -40,10 +40,6 @@ runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant cl
 /// An answer that is known already.
 runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply);
 
-/// A kv::Command that holds `request`, an already serialised message, as its field number `field`: the
-/// client's bytes go into the log as they came.
-std::string CommandOf(int field, std::string_view request);
-
 /// The status of a message that is not of the method's type.
 net::GrpcStatus MalformedRequest(std::string_view type);
 
