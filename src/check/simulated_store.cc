@@ -194,4 +194,50 @@ void Mutate(Random& random, History& history) {
   }
 }
 
+BruteForce::BruteForce(const History& history, bool stamps) : stamps_(stamps) {
+  for (const Operation& op : history.operations) {
+    if (op.outcome != Operation::Outcome::kFailed && !op.serializable) ops_.push_back(op);
+  }
+  used_.resize(ops_.size(), false);
+}
+
+bool BruteForce::SameAnswer(const Operation& recorded, const Operation& replayed) const {
+  if (recorded.succeeded != replayed.succeeded) return false;
+  const auto& a = recorded.taken();
+  const auto& b = replayed.taken();
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i].kind == Step::Kind::kDelete && a[i].count != b[i].count) return false;
+    if (a[i].seen.size() != b[i].seen.size()) return false;
+    for (std::size_t j = 0; j < a[i].seen.size(); ++j) {
+      if (a[i].seen[j].key != b[i].seen[j].key) return false;
+      if (a[i].seen[j].value != b[i].seen[j].value) return false;
+      if (stamps_ && a[i].seen[j] != b[i].seen[j]) return false;
+    }
+  }
+  return !stamps_ || recorded.revision == replayed.revision;
+}
+
+bool BruteForce::Extend(const SimulatedStore& store) {
+  bool all = true;
+  std::int64_t first_return = kNever;
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    if (used_[i] || ops_[i].outcome != Operation::Outcome::kOk) continue;
+    all = false;
+    first_return = std::min(first_return, ops_[i].return_ns);
+  }
+  if (all) return true;
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    if (used_[i] || ops_[i].invoke_ns > first_return) continue;
+    SimulatedStore next = store;
+    Operation replayed = ops_[i];
+    next.Apply(replayed);
+    if (ops_[i].outcome == Operation::Outcome::kOk && !SameAnswer(ops_[i], replayed)) continue;
+    used_[i] = true;
+    const bool found = Extend(next);
+    used_[i] = false;
+    if (found) return true;
+  }
+  return false;
+}
+
 }  // namespace coterie::check

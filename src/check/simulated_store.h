@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/random.h"
 #include "check/history.h"
@@ -38,5 +39,22 @@ struct HistoryShape {
 History ValidHistory(Random& random, const HistoryShape& shape);
 /// For tests: changes something that was observed (an answer, a stamp, an instant).
 void Mutate(Random& random, History& history);
+
+/// For tests: the definition of linearizability, literally: some order of all answered operations and of
+/// some unknown ones respects real time and replays on the store with the same answers (with stamps:
+/// revisions and versions too). Exponential.
+class BruteForce {
+ public:
+  BruteForce(const History& history, bool stamps);
+  bool Linearizable() { return Extend({}); }
+
+ private:
+  bool SameAnswer(const Operation& recorded, const Operation& replayed) const;
+  bool Extend(const SimulatedStore& store);
+
+  bool stamps_;
+  std::vector<Operation> ops_;
+  std::vector<bool> used_;
+};
 
 }  // namespace coterie::check
