@@ -81,7 +81,7 @@ runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
   storage::WalOptions wal_options;
   wal_options.segment_bytes = config.wal_segment_bytes;
   COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, dir + "/wal", wal_options));
-  COT_CO_ASSIGN(home, co_await storage::EngineHome::Open(world, dir + "/state", std::move(engines)));
+  home = std::make_unique<storage::EngineHome>(world, std::move(engines), dir + "/state");
   COT_CO_ASSIGN(auto engine, co_await home->OpenCurrent());
   COT_CO_TRY(store.Load(*engine));
   auto shards = wal->TakeRecovered();

@@ -47,7 +47,7 @@ struct SnapshotTransfer::Incoming {
   SnapshotMark mark;
   std::uint64_t next = 0;
   std::unique_ptr<storage::Engine> engine;
-  std::unique_ptr<storage::SnapshotWriter> writer;
+  std::unique_ptr<storage::SnapshotWriter> writer;  // goes before its engine
 };
 
 SnapshotTransfer::SnapshotTransfer(RaftReplica& replica) : replica_(replica) {}
@@ -87,19 +87,18 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
   message.set_configuration(raft::Encode(replica_.core_.ConfigurationAt(index)));
 
   const std::shared_ptr<storage::Engine> engine = replica_.engine_;
-  const std::unique_ptr<storage::ReadView> view = engine->View();
-  storage::SnapshotReader reader(*engine, view.get(), kChunkBytes);
+  storage::SnapshotReader reader(*engine, {}, {}, kChunkBytes);
   std::vector<std::string> cursors{std::string()};  // where each chunk begins
   std::uint64_t sequence = 0;
   int tries = 0;
   for (;;) {
     if (!replica_.leading()) co_return Fail(ErrorCode::kNotLeader);
     reader.Seek(cursors[sequence]);
-    COT_CO_ASSIGN(std::string chunk, reader.NextChunk());
+    COT_CO_ASSIGN(storage::SnapshotChunk chunk, reader.NextChunk());
     message.set_term(replica_.core_.term().value);
     message.set_sequence(sequence);
-    message.set_chunk(std::move(chunk));
-    message.set_last(reader.done());
+    message.set_chunk(std::move(chunk.bytes));
+    message.set_last(chunk.last);
     const Instant deadline = replica_.world_.Now() + kChunkTimeout;
     auto answer = co_await replica_.transport_.Call(to, Method::kSnapshotChunk,
                                                     message.SerializeAsString(), deadline);
@@ -114,7 +113,7 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
     if (progress.installed()) co_return index;
     if (progress.next_sequence() > sequence + 1) co_return Fail(ErrorCode::kMalformed, "snapshot progress");
     if (progress.next_sequence() == sequence + 1 && cursors.size() == sequence + 1) {
-      cursors.push_back(reader.cursor());
+      cursors.push_back(std::move(chunk.cursor));
     }
     sequence = progress.next_sequence();
   }
@@ -154,7 +153,7 @@ runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::s
     incoming_->writer = std::make_unique<storage::SnapshotWriter>(*incoming_->engine);
   }
   if (message.sequence() == incoming_->next) {
-    COT_CO_TRY(incoming_->writer->Add(message.chunk()));
+    COT_CO_TRY(incoming_->writer->Apply(message.chunk()));
     ++incoming_->next;
     if (message.last()) {
       storage::Batch batch;
@@ -176,11 +175,12 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from) {
   const Term term = replica_.core_.term();
   if (replica_.core_.commit_index() >= state->mark.index) co_return Ok();
   replica_.frozen_ = true;
-  auto switched = co_await replica_.home_.Commit(*state->engine);
+  auto switched = co_await replica_.home_.Commit(state->engine.get());
   if (!switched) {
     replica_.world_.Crash(Describe(switched.error()));
     co_return switched;
   }
+  const std::weak_ptr<storage::Engine> before = replica_.engine_;
   replica_.engine_ = std::move(state->engine);
   auto loaded = replica_.machine_.Load(*replica_.engine_);
   if (!loaded) {
@@ -201,6 +201,7 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from) {
   ++installed_;
   replica_.world_.log().Info("raft", "installed a snapshot up to {}", state->mark.index.value);
   replica_.Schedule();
+  if (before.expired()) COT_CO_TRY(co_await replica_.home_.RemoveOthers());
   co_return Ok();
 }
 
