@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "base/time.h"
 #include "cli/demo_state.h"

@@ -39,7 +39,9 @@ int Main(std::span<char*> arguments) {
   AddDemo(app, run);
   AddStatus(app, run);
   AddFault(app, run);
+#ifdef COTERIE_RUNS_NODES
   AddStart(app, run);
+#endif
   AddBench(app, run);
   AddErrors(app, run);
   AddVersion(app, run);

@@ -36,6 +36,7 @@ timespec ToTimespec(Duration duration) {
 
 struct StatLine {
   char state;
+  int threads;
   std::uint64_t start_ticks;
 };
 
@@ -52,8 +53,8 @@ std::optional<StatLine> ReadStat(int pid) {
   StatLine line{};
   std::string skipped;
   fields >> line.state;
-  for (int field = 4; field < 22; ++field) fields >> skipped;
-  fields >> line.start_ticks;
+  for (int field = 4; field < 20; ++field) fields >> skipped;
+  fields >> line.threads >> skipped >> line.start_ticks;
   if (!fields) return std::nullopt;
   return line;
 }
@@ -115,7 +116,9 @@ ProcessState StateOf(Process process) {
   if (process.pid <= 0) return ProcessState::kGone;
   const std::optional<StatLine> stat = ReadStat(process.pid);
   if (!stat || stat->start_ticks != process.start_ticks) return ProcessState::kGone;
-  if (stat->state == 'Z' || stat->state == 'X') return ProcessState::kGone;
+  // The first thread can be a zombie while others still hold the process's files and ports.
+  const bool ended = stat->state == 'Z' || stat->state == 'X';
+  if (ended) return stat->threads > 1 ? ProcessState::kRunning : ProcessState::kGone;
   return stat->state == 'T' || stat->state == 't' ? ProcessState::kPaused : ProcessState::kRunning;
 }
 
