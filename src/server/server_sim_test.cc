@@ -6,6 +6,7 @@
 
 #include "etcd/rpc.pb.h"
 #include "net/http.h"
+#include "node/raft_replica.h"
 #include "runtime/sim/simulation.h"
 #include "server/server.h"
 
