@@ -67,6 +67,7 @@ bool StoreGrpcHeader(MessageHead& head, std::string_view name, std::string_view 
 }
 
 void StoreHeader(MessageHead& head, std::string_view name, std::string_view value) {
+  if (name.empty()) return;  // HPACK can say it, HTTP cannot
   if (name.front() == ':') {
     StorePseudoHeader(head, name, value);
   } else if (name == "content-type") {
@@ -306,6 +307,9 @@ struct Http2Session::Callbacks {
       nghttp2_option_set_no_closed_streams(made, 1);
       // The library's own limit reads the system's clock; resets_ does the same on the World's time.
       nghttp2_option_set_stream_reset_rate_limit(made, UINT64_C(1) << 62, 1);
+      // etcd's own tools send a whole URL as :authority, which the library would refuse. Nothing here uses
+      // it; what is used of a head is checked where it is used.
+      nghttp2_option_set_no_http_messaging(made, 1);
       return made;
     }();
     return options;
