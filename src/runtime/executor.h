@@ -32,6 +32,8 @@ class ListNode {
     prev_ = &node;
   }
   ListNode* front() { return next_ == this ? nullptr : next_; }
+  /// The member of the list whose head is this that follows `node`, or nullptr.
+  ListNode* after(ListNode& node) { return node.next_ == this ? nullptr : node.next_; }
 
  private:
   ListNode* next_ = this;
@@ -102,6 +104,9 @@ class Executor {
     timer.executor_ = nullptr;
     timer.Fire();
   }
+  /// For implementations whose queue spans several executors, or runs on another time line than Now().
+  static Executor* OwnerOf(const Timer& timer) { return timer.executor_; }
+  static void SetInstant(Timer& timer, Instant at) { timer.at_ = at; }
 };
 
 inline Timer::~Timer() {

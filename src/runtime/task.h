@@ -1,6 +1,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <type_traits>
@@ -19,6 +20,13 @@ namespace coterie::runtime {
 template <class T>
 class Task;
 
+/// Counts the Task frames that were created while it was current and still live. The simulator keeps one
+/// per node: a frame that survives its node's death is a leak. Null (the default) counts nothing.
+struct FrameCount {
+  std::int64_t live = 0;
+};
+inline constinit thread_local FrameCount* current_frame_count = nullptr;
+
 namespace internal {
 
 struct FinalAwaiter {
@@ -33,6 +41,15 @@ struct FinalAwaiter {
 
 struct PromiseBase {
   std::coroutine_handle<> continuation;
+  FrameCount* const frame_count = current_frame_count;
+
+  PromiseBase() {
+    if (frame_count != nullptr) ++frame_count->live;
+  }
+  PromiseBase(const PromiseBase&) = delete;
+  ~PromiseBase() {
+    if (frame_count != nullptr) --frame_count->live;
+  }
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
   [[noreturn]] void unhandled_exception() noexcept { std::abort(); }

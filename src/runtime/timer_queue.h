@@ -12,15 +12,20 @@ namespace coterie::runtime {
 class TimerQueue {
  public:
   bool empty() const { return heap_.empty(); }
+  std::size_t size() const { return heap_.size(); }
   /// The next instant. Requires: !empty().
   Instant next() const { return heap_.front()->at_; }
   void Add(Timer& timer);
   void Remove(Timer& timer);
   /// Removes and returns the first timer. Requires: !empty().
   Timer& Pop();
+  /// All timers, in no particular order. Valid until the queue changes.
+  const std::vector<Timer*>& members() const { return heap_; }
+
+  /// The order of firing.
+  static bool Before(const Timer& a, const Timer& b);
 
  private:
-  static bool Before(const Timer& a, const Timer& b);
   void Place(Timer* timer, std::size_t position);
   void SiftUp(std::size_t position);
   void SiftDown(std::size_t position);

@@ -1,0 +1,107 @@
+#include "runtime/real/real_world.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+namespace coterie::runtime {
+namespace {
+
+Task<void> EchoOnce(std::unique_ptr<Listener> listener) {
+  auto accepted = co_await listener->Accept();
+  COT_ASSERT(accepted.has_value());
+  const std::unique_ptr<Stream> stream = std::move(*accepted);
+  char buffer[4096];
+  for (;;) {
+    const auto got = co_await stream->Read(buffer);
+    if (!got || *got == 0) co_return;
+    const Status written = co_await stream->Write(std::string(buffer, *got));
+    if (!written) co_return;
+  }
+}
+
+Task<std::string> Ask(Network& network, Address to, std::string text) {
+  auto connected = co_await network.Connect(to, 5s);
+  COT_ASSERT(connected.has_value());
+  const std::unique_ptr<Stream> stream = std::move(*connected);
+  const Status written = co_await stream->Write(text);
+  COT_ASSERT(written.has_value());
+  stream->ShutdownWrite();
+  std::string answer;
+  char buffer[1000];
+  for (;;) {
+    const auto got = co_await stream->Read(buffer);
+    COT_ASSERT(got.has_value());
+    if (*got == 0) co_return answer;
+    answer.append(buffer, *got);
+  }
+}
+
+// A megabyte goes out and comes back over loopback, in order.
+TEST(RealWorld, EchoesOverLoopback) {
+  const auto world = RealWorld::Create();
+  ASSERT_TRUE(world.has_value());
+  RealWorld& real = **world;
+  auto listener = real.network().Listen({"127.0.0.1", 0});
+  ASSERT_TRUE(listener.has_value());
+  const Address at = (*listener)->local();
+  Scope scope;
+  scope.Spawn(EchoOnce(std::move(*listener)));
+  std::string text;
+  for (int i = 0; text.size() < (1u << 20); ++i) text += std::to_string(i);
+  EXPECT_EQ(BlockOn(real, Ask(real.network(), at, text)), text);
+}
+
+// SIGTERM arrives as the value of WaitSignal and does not end the process.
+TEST(RealWorld, DeliversSignals) {
+  RealOptions options;
+  options.handle_signals = true;
+  const auto world = RealWorld::Create(std::move(options));
+  ASSERT_TRUE(world.has_value());
+  ::kill(::getpid(), SIGTERM);
+  EXPECT_EQ(BlockOn(**world, (*world)->WaitSignal()), SIGTERM);
+}
+
+// Stop from another thread ends a loop that waits with nothing to do.
+TEST(RealWorld, StopsFromAnotherThread) {
+  const auto world = RealWorld::Create();
+  ASSERT_TRUE(world.has_value());
+  std::thread stopper([&] { (*world)->Stop(); });
+  (*world)->Run();
+  stopper.join();
+}
+
+// Crash ends the process with the exit code that supervisors and the simulator's readers know.
+TEST(RealWorldDeathTest, CrashExitsWithItsCode) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        const auto world = RealWorld::Create();
+        (*world)->Crash("the disk refused a sync");
+      },
+      ::testing::ExitedWithCode(70), "the disk refused a sync");
+}
+
+Task<void> SleepLong(Executor& executor) { co_await Sleep(executor, 3600s); }
+
+// Work handed to the pool ends unheard when its awaiting frame is destroyed.
+TEST(RealWorld, OffloadOutlivesItsAwaiter) {
+  auto world = RealWorld::Create();
+  ASSERT_TRUE(world.has_value());
+  const auto ran = std::make_shared<std::atomic<int>>(0);
+  {
+    Scope scope;
+    for (int i = 0; i < 100; ++i) {
+      scope.Spawn((*world)->Offload([ran] { ran->fetch_add(1); }));
+    }
+    scope.Spawn(SleepLong((*world)->executor()));
+  }
+  BlockOn(**world, (*world)->Offload([] {}));
+  world->reset();  // joins the pool
+  EXPECT_EQ(ran->load(), 100);
+}
+
+}  // namespace
+}  // namespace coterie::runtime
