@@ -105,7 +105,8 @@ void DrawOps(Random& random, Plan& plan, const PlanLimits& limits) {
   for (std::uint64_t i = 0; i < count; ++i) {
     PlannedOp op;
     op.client = static_cast<std::uint32_t>(random.Below(plan.clients));
-    op.kind = kinds[random.Below(kinds.size())];
+    // One that writes and one that reads always remain.
+    op.kind = i < 2 ? kinds[i] : kinds[random.Below(kinds.size())];
     op.key = static_cast<std::uint32_t>(random.Below(keys));
     op.other_key = static_cast<std::uint32_t>(random.Below(keys));
     op.at = DrawDuration(random, 0ms, plan.safety);
