@@ -42,6 +42,7 @@ struct Step {
   std::string key;
   std::string range_end;
   std::string value;           ///< of a put
+  std::int64_t lease = 0;      ///< of a put: attached to this lease
   bool prev_kv = false;        ///< a put or delete that asked for what it replaced
   std::vector<KeyValue> seen;  ///< answered: what a get found, or the replaced keys; in key order
   std::int64_t count = 0;      ///< answered: keys found or deleted

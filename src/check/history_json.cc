@@ -54,6 +54,7 @@ void AppendStep(std::string& out, const Step& step) {
     out += ",\"value\":";
     AppendJsonString(out, step.value);
   }
+  if (step.lease != 0) out += fmt::format(",\"lease\":{}", step.lease);
   if (step.prev_kv) out += ",\"prev_kv\":true";
   if (!step.seen.empty()) {
     out += ",\"seen\":[";
@@ -165,6 +166,7 @@ struct Reader {
       step.key = Bytes(s, "key");
       step.range_end = Bytes(s, "range_end");
       step.value = Bytes(s, "value");
+      step.lease = Int(s, "lease", 0);
       step.prev_kv = Bool(s, "prev_kv", false);
       Each(s, "seen", [&](const Object& kv) { step.seen.push_back(ReadKeyValue(kv)); });
       step.count = Int(s, "count", 0);

@@ -200,6 +200,9 @@ Verdict CheckRevisionOrder(const History& history) {
     if (op.outcome != Operation::Outcome::kOk) continue;
     ++verdict.checked;
     if (op.revision <= 0) return Verdict::Unknown("an answer has no revision: " + Describe(op));
+    if (op.wrote() && op.revision == 1) {
+      return Verdict::Violation("revision 1 is the empty store's, no write has it: " + Describe(op));
+    }
   }
   if (std::string why = CheckRealTime(history); !why.empty()) return Verdict::Violation(why);
   EventLog log(history);
