@@ -47,9 +47,20 @@ void SimulatedGroup::Reconfigure(Node& node) {
 
 void SimulatedGroup::CutRandomly() {
   cut_.clear();
-  if (random_.Chance(0.3)) {
+  if (random_.Chance(0.2)) {
     // One link, one way.
     cut_.insert({Pick().id, Pick().id});
+    return;
+  }
+  Node* leader = PickLeader();
+  if (leader != nullptr && random_.Chance(0.6)) {
+    // The leader keeps at most one follower: tails grow that no majority has [Raft fig. 8].
+    const NodeId kept = Pick().id;
+    for (auto& node : nodes_) {
+      if (node->id == kept || node->id == leader->id) continue;
+      cut_.insert({leader->id, node->id});
+      cut_.insert({node->id, leader->id});
+    }
     return;
   }
   const std::uint64_t side = random_.Next();
@@ -68,6 +79,17 @@ void SimulatedGroup::DeliverOne(Fate fate) {
   Flight flight = flights_[at];
   if (fate != Fate::kDuplicate) flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(at));
   if (fate != Fate::kDrop) Deliver(std::move(flight));
+}
+
+// A message may have been anywhere for any time, so it may also arrive while its link is cut.
+void SimulatedGroup::Replay() {
+  if (old_flights_.empty()) return;
+  const Flight flight = old_flights_[random_.Below(old_flights_.size())];
+  Node* node = Find(flight.to);
+  if (!node->raft) return;
+  Note(fmt::format("{} -> {} again, kind {}", flight.from.value, flight.to.value, flight.message.index()));
+  node->raft->Step(flight.from, flight.message, now_);
+  Observe(*node);
 }
 
 // The state machine's own snapshot is durable first; then the log, and what is on disk of it, may forget.
@@ -97,19 +119,31 @@ void SimulatedGroup::RandomEvent() {
     draw -= weight;
     return false;
   };
-  const Weights& w = weights_;
+  Weights w = weights_;
+  // A backlog drains faster, or messages would be older than an election timeout and nobody elected.
+  w.deliver += 25 * flights_.size();
   draw = random_.Below(w.deliver + w.duplicate + w.drop + w.replay + w.disk + w.take + w.time + w.propose +
                        w.read + w.transfer + w.reconfigure + w.compact + w.snapshot + w.crash +
                        w.restart + w.cut + w.heal + w.unreachable);
   if (is(w.deliver)) return DeliverOne(Fate::kDeliver);
   if (is(w.duplicate)) return DeliverOne(Fate::kDuplicate);
   if (is(w.drop)) return DeliverOne(Fate::kDrop);
-  if (is(w.replay)) {
-    if (!old_flights_.empty()) Deliver(old_flights_[random_.Below(old_flights_.size())]);
+  if (is(w.replay)) return Replay();
+  const std::size_t start = random_.Below(nodes_.size());
+  if (is(w.disk)) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      Node& busy = *nodes_[(start + i) % nodes_.size()];
+      if (busy.raft && !busy.writes.empty()) return CompleteWrite(busy);
+    }
     return;
   }
-  if (is(w.disk)) return CompleteWrite(node);
-  if (is(w.take)) return alive ? Take(node) : void();
+  if (is(w.take)) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      Node& busy = *nodes_[(start + i) % nodes_.size()];
+      if (busy.raft && busy.raft->HasOutput()) return Take(busy);
+    }
+    return;
+  }
   if (is(w.time)) {
     now_ += Duration(random_.Below(random_.Chance(0.1) ? 60'000'000 : 8'000'000));
     return TickAll();
@@ -123,10 +157,14 @@ void SimulatedGroup::RandomEvent() {
   if (is(w.reconfigure)) return leader ? Reconfigure(*leader) : void();
   if (is(w.compact)) return alive ? Compact(node) : void();
   if (is(w.snapshot)) {
-    if (!streams_.empty()) FinishStream(random_.Below(streams_.size()), random_.Chance(0.8));
-    return;
+    if (!streams_.empty()) return FinishStream(random_.Below(streams_.size()), random_.Chance(0.8));
+    // A stream may also be an old one that its receiver no longer needs.
+    return leader && node.id != leader->id && random_.Chance(0.3) ? BeginStream(*leader, node.id) : void();
   }
-  if (is(w.crash)) return alive ? Crash(node) : void();
+  if (is(w.crash)) {
+    Node& victim = leader && random_.Chance(0.4) ? *leader : node;
+    return victim.raft ? Crash(victim) : void();
+  }
   if (is(w.restart)) return alive ? void() : Start(node);
   if (is(w.cut)) return CutRandomly();
   if (is(w.heal)) return cut_.clear();

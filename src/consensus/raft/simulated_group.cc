@@ -51,6 +51,17 @@ SimulatedGroup::SimulatedGroup(std::uint64_t seed) : random_(seed) {
   static constexpr std::size_t kSizes[] = {1, 2, 3, 3, 3, 4, 4, 5, 5};
   first.voters = Some(random_, kSizes[random_.Below(9)]);
   if (random_.Chance(0.3)) {
+    // Churn: leaders lose most of their followers again and again, as in [Raft fig. 8].
+    first.voters = Some(random_, 5);
+    weights_.reconfigure = weights_.compact = 0;
+    weights_.cut = 12;
+    weights_.heal = 4;
+    weights_.time = 90;
+    weights_.crash = random_.Below(4);
+    config_.append_bytes_max = 1;
+    config_.inflight_messages_max = 1 + random_.Below(2);
+  }
+  if (random_.Chance(0.3)) {
     for (NodeId node : Some(random_, 2)) {
       if (!IsVoter(first, node)) first.learners.push_back(node);
     }
@@ -160,11 +171,43 @@ void SimulatedGroup::Observe(Node& node) {
   }
   invariants_.Observe(*node.raft);
   if (!invariants_.Check().empty()) Fail(invariants_.Check());
+  if (node.raft->role() == Role::kLeader) CheckMatches(node);
   if (eager_) Take(node);
 }
 
+// What a leader counts on must be on the member's disk, however that member ends up.
+void SimulatedGroup::CheckMatches(Node& leader) {
+  const Raft& raft = *leader.raft;
+  for (auto& member : nodes_) {
+    const LogIndex match = raft.MatchIndex(member->id);
+    const Disk& disk = member->disk;
+    const Term seen = member->raft ? member->raft->term() : disk.hard.term;
+    // A member that follows a later leader may have dropped what this one counted; that one is deposed.
+    if (match <= disk.compacted || match < raft.compacted_index() || seen > raft.term()) continue;
+    const std::size_t at = match - disk.compacted - 1;
+    const bool held = at < disk.entries.size() && disk.entries[at]->term == raft.TermAt(match);
+    if (!held) {
+      return Fail(fmt::format("leader {} counts entry {} of node {}, whose disk does not hold it",
+                              leader.id.value, match.value, member->id.value));
+    }
+  }
+}
+
+// A vote may be counted as soon as it is sent, so it must be past a crash by then.
+void SimulatedGroup::CheckPromises(const Node& node, const std::vector<Envelope>& envelopes) {
+  for (const Envelope& envelope : envelopes) {
+    const auto* reply = std::get_if<RequestVoteReply>(&envelope.message);
+    if (reply == nullptr || reply->pre_vote || !reply->granted) continue;
+    const HardState& hard = node.disk.hard;
+    if (hard.term > reply->term || (hard.term == reply->term && hard.vote == envelope.to)) continue;
+    return Fail(fmt::format("node {} gives a vote that a crash would take back", node.id.value));
+  }
+}
+
 void SimulatedGroup::Send(NodeId from, std::vector<Envelope>& envelopes) {
+  CheckPromises(*Find(from), envelopes);
   for (Envelope& envelope : envelopes) {
+    if (IsCut(from, envelope.to) || !Find(envelope.to)->raft) continue;
     flights_.push_back({from, envelope.to, std::move(envelope.message)});
   }
 }

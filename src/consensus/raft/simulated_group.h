@@ -19,7 +19,7 @@ namespace coterie::raft {
 /// have many crashes, some none (swarm testing).
 struct Weights {
   std::uint64_t deliver = 200, duplicate = 4, drop = 4, replay = 3;
-  std::uint64_t disk = 80, take = 80, time = 14;
+  std::uint64_t disk = 80, take = 80, time = 35;
   std::uint64_t propose = 16, read = 8, transfer = 1, reconfigure = 2, compact = 4, snapshot = 8;
   std::uint64_t crash = 1, restart = 8, cut = 1, heal = 3, unreachable = 1;
 };
@@ -98,6 +98,9 @@ class SimulatedGroup {
   enum class Fate { kDeliver, kDuplicate, kDrop };
   void DeliverOne(Fate fate);
   void Compact(Node& node);
+  void Replay();
+  void CheckMatches(Node& leader);
+  void CheckPromises(const Node& node, const std::vector<Envelope>& envelopes);
   void Reconfigure(Node& node);
   void Read(Node& node);
   void Propose(Node& node);
