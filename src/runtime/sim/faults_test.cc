@@ -66,6 +66,8 @@ Task<void> Ticker(World* world, std::string host, Observed* outbox) {
   }
 }
 
+Task<void> SleepLong(World* world) { co_await Sleep(world->executor(), 3600s); }
+
 class Faults : public ::testing::Test {
  protected:
   static SimOptions Options() {
@@ -143,15 +145,15 @@ TEST_F(Faults, ConnectIsRefusedOrTimesOut) {
     if (!result) EXPECT_EQ(result.error().code, ErrorCode::kConnectFailed);
     return sim_.Now() - start;
   };
-  sim_.Start(ticker_, [](World& world) -> Task<void> { return Ticker(&world, "10.0.0.9", nullptr); });
-  sim_.Start(sink_, [this](World& world) { return Ticker(&world, "10.0.0.9", &received_); });
+  sim_.Start(ticker_, [](World& world) { return SleepLong(&world); });
+  sim_.Start(sink_, [](World& world) { return SleepLong(&world); });
   EXPECT_LT(connect(), 10ms);
   sim_.Cut(sink_, ticker_);
   EXPECT_GE(connect(), 3s);
   sim_.HealAll();
   sim_.Kill(sink_, Death::kProcess);
   EXPECT_LT(connect(), 10ms);
-  sim_.Start(sink_, [this](World& world) { return Ticker(&world, "10.0.0.9", &received_); });
+  sim_.Start(sink_, [](World& world) { return SleepLong(&world); });
   sim_.Kill(sink_, Death::kPowerOff);
   EXPECT_GE(connect(), 3s);
 }
@@ -215,7 +217,6 @@ TEST_F(Faults, CrashTellsTheHarness) {
 struct Leak {
   std::optional<Scope> scope;
 };
-Task<void> SleepLong(World* world) { co_await Sleep(world->executor(), 3600s); }
 Task<void> LeakFrame(World* world, Leak* leak) {
   leak->scope.emplace();
   leak->scope->Spawn(SleepLong(world));
