@@ -7,12 +7,6 @@ namespace {
 
 constinit thread_local int running_depth = 0;
 
-struct Running {
-  Running() { ++running_depth; }
-  Running(const Running&) = delete;
-  ~Running() { --running_depth; }
-};
-
 /// A node that posts this often without time moving spins.
 constexpr std::uint64_t kItemsPerInstantMax = 50'000'000;
 /// Chaos chooses among so many of the oldest ready items.
@@ -31,6 +25,8 @@ ListNode* PickFrom(ListNode& list, Random& random) {
 }  // namespace
 
 bool SimulationRunning() { return running_depth > 0; }
+SimulationScope::SimulationScope() { ++running_depth; }
+SimulationScope::~SimulationScope() { --running_depth; }
 
 Scheduler::Scheduler(std::uint64_t seed, bool chaos, Trace::Sink sink)
     : chaos_(chaos), random_(seed), trace_(std::move(sink)) {}
@@ -41,7 +37,7 @@ SimExecutor& Scheduler::PickRunnable() {
 }
 
 bool Scheduler::Step(Instant limit) {
-  const Running running;
+  const SimulationScope trapped;
   if (!reapable_.empty()) Reap();
   if (runnable_.front() != nullptr) {
     RunReady(PickRunnable());
@@ -58,7 +54,7 @@ bool Scheduler::Step(Instant limit) {
   Timer& timer = timers_.Pop();
   auto& owner = *static_cast<SimExecutor*>(SimExecutor::OwnerOf(timer));
   --owner.timers_armed_;
-  if (owner.node_ != 0) trace_.Note(now_, owner.node_, EventKind::kTimer);
+  owner.Note(EventKind::kTimer);
   {
     const SimExecutor::Enter enter(owner);
     SimExecutor::FireNow(timer);
@@ -100,13 +96,19 @@ void SimExecutor::Post(Runnable& item) {
   BecomeRunnable();
 }
 
+void SimExecutor::Note(EventKind kind) {
+  if (node_ == 0) return;  // the network notes what happens, the harness is not part of it
+  scheduler_.trace_.Note(scheduler_.now_, node_, kind);
+  if (watched_ != nullptr) scheduler_.trace_.Mix(Random(*watched_).Next());
+}
+
 void SimExecutor::RunOne() {
   ListNode* node = ready_.front();
   if (node != nullptr) {
     if (scheduler_.chaos_) node = PickFrom(ready_, scheduler_.random_);
     COT_ASSERT(++scheduler_.items_this_instant_ < kItemsPerInstantMax);
     node->Unlink();
-    if (node_ != 0) scheduler_.trace_.Note(scheduler_.now_, node_, EventKind::kRun);
+    Note(EventKind::kRun);
     static_cast<Runnable*>(node)->Run();
   }
   if (!ready_.linked()) ListNode::Unlink();

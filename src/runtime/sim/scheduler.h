@@ -15,6 +15,13 @@ class SimExecutor;
 
 /// True on a thread that is inside a simulation's Run: the system's clock and entropy are then trapped.
 bool SimulationRunning();
+/// Makes SimulationRunning true while it lives.
+class SimulationScope {
+ public:
+  SimulationScope();
+  SimulationScope(const SimulationScope&) = delete;
+  ~SimulationScope();
+};
 
 /// A simulation's time line: one queue of timers for all nodes, and the nodes that have work ready. Time
 /// moves to the next timer when nothing is ready.
@@ -99,6 +106,8 @@ class SimExecutor final : public Executor, private ListNode {
     FrameCount* frames_before_;
     const SimExecutor* executor_before_;
   };
+  /// A generator whose state goes into the trace with every event of this node. Must outlive it.
+  void Watch(const Random& random) { watched_ = &random; }
   bool idle() const { return timers_armed_ == 0 && !ready_.linked(); }
 
  private:
@@ -108,11 +117,13 @@ class SimExecutor final : public Executor, private ListNode {
   Instant ToLocal(Instant global) const;
   Instant ToGlobal(Instant local) const;
   void RunOne();
+  void Note(EventKind kind);
   void BecomeRunnable();
 
   Scheduler& scheduler_;
   const std::uint32_t node_;
   FrameCount& frames_;
+  const Random* watched_ = nullptr;
   bool paused_ = false;
   bool reap_requested_ = false;
   std::size_t timers_armed_ = 0;

@@ -18,6 +18,7 @@ SimWorld::SimWorld(Parts parts)
       log_(parts.log_minimum, std::move(parts.log_sink)),
       crash_(std::move(parts.crash)) {
   executor_.SetDrift(clock_.drift_ppb);
+  executor_.Watch(random_);
 }
 
 WallInterval SimWorld::WallNow() {
