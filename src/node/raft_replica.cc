@@ -81,7 +81,10 @@ void RaftReplica::Pump() {
     raft::Output output = core_.TakeOutput();
     SendAll(output.messages);
     Persist(output);
-    for (raft::EntryPtr& entry : output.committed) to_apply_.push_back(std::move(entry));
+    for (raft::EntryPtr& entry : output.committed) {
+      // A state that was taken over may cover entries which the log had already.
+      if (entry->index > machine_.applied()) to_apply_.push_back(std::move(entry));
+    }
     for (const raft::ReadReady& read : output.reads) {
       const auto waiting = reads_.find(read.id);
       if (waiting != reads_.end()) waiting->second->Set(read.index);

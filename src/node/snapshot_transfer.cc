@@ -159,7 +159,7 @@ runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::s
       storage::Batch batch;
       batch.Put(std::string(SnapshotMarkKey()), EncodeMark(mark));
       COT_CO_TRY(incoming_->engine->Write(std::move(batch)));
-      COT_CO_TRY(co_await Install(from));
+      COT_CO_TRY(co_await Install(from, Term(message.term())));
       progress.set_installed(true);
       co_return progress.SerializeAsString();
     }
@@ -168,11 +168,12 @@ runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::s
   co_return progress.SerializeAsString();
 }
 
-runtime::Task<Status> SnapshotTransfer::Install(NodeId from) {
+runtime::Task<Status> SnapshotTransfer::Install(NodeId from, Term term) {
   const std::unique_ptr<Incoming> state = std::move(incoming_);
   COT_CO_TRY(co_await state->engine->Flush());
-  // From here the core stands still, so that what is checked below stays true.
-  const Term term = replica_.core_.term();
+  // A later leader's term may have begun meanwhile; this replica may even lead it.
+  if (term < replica_.core_.term()) co_return Fail(ErrorCode::kNotLeader);
+  // From here the core stands still, so that what was checked stays true.
   if (replica_.core_.commit_index() >= state->mark.index) co_return Ok();
   replica_.frozen_ = true;
   auto switched = co_await replica_.home_.Commit(state->engine.get());

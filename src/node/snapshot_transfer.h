@@ -49,7 +49,7 @@ class SnapshotTransfer {
   runtime::Task<void> Stream(NodeId to);
   runtime::Task<Result<LogIndex>> StreamOnce(NodeId to);
   runtime::Task<Result<std::string>> OnChunk(NodeId from, std::string body, Instant deadline);
-  runtime::Task<Status> Install(NodeId from);
+  runtime::Task<Status> Install(NodeId from, Term term);
 
   RaftReplica& replica_;
   std::set<NodeId> sending_;

@@ -1,0 +1,113 @@
+#include "sim/etcd_cluster.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "consensus/raft/invariants.h"
+#include "node/raft_replica.h"
+#include "server/server.h"
+#include "sim/etcd_client.h"
+
+namespace coterie::sim {
+namespace {
+
+using runtime::Task;
+using runtime::World;
+
+// Often enough to see every leader and every committed entry, seldom enough to cost little.
+constexpr Duration kObserveEvery = 25ms;
+
+class EtcdCluster final : public Cluster {
+ public:
+  EtcdCluster(runtime::Simulation& simulation, const Plan& plan) {
+    std::vector<node::MemberConfig> members;
+    for (std::uint32_t i = 0; i < plan.replicas; ++i) {
+      const std::string host = fmt::format("10.0.0.{}", i + 1);
+      const std::string name = fmt::format("n{}", i + 1);
+      members.push_back({NodeId(i + 1), name, {host, 7071}, {host, 2379}});
+      nodes_.push_back(simulation.AddNode(name, host));
+    }
+    // Small numbers, so that a short run cuts its log, rolls its segments and sends snapshots.
+    Random random(plan.seed ^ 0x6e6f6465);
+    const std::uint64_t snapshot_every = random.Chance(0.5) ? 40 : 5000;
+    for (const node::MemberConfig& member : members) {
+      node::NodeConfig config;
+      config.id = member.id;
+      config.name = member.name;
+      config.cluster = "sim";
+      config.data_dir = "/data";
+      config.peer_listen = member.peer;
+      config.etcd_listen = member.etcd;
+      config.admin_listen = {member.peer.host, 7070};
+      config.members = members;
+      config.request_timeout = plan.request_timeout;
+      config.wal_segment_bytes = 64u << 10;
+      config.snapshot_every_entries = snapshot_every;
+      config.log_entries_kept = snapshot_every / 4;
+      configs_.push_back(std::move(config));
+    }
+  }
+
+  runtime::NodeHandle node(std::uint32_t i) const override { return nodes_[i]; }
+
+  runtime::Simulation::Main MainOf(std::uint32_t i) override {
+    return [this, i](World& world) { return RunNode(&world, i); };
+  }
+
+  std::unique_ptr<KvClient> NewClient(World& world, std::uint32_t i) override {
+    return NewEtcdClient(world, configs_[i].etcd_listen);
+  }
+
+  std::string Divergence(std::span<const std::uint32_t> core) override {
+    std::string first;
+    for (const std::uint32_t i : core) {
+      const auto up = servers_.find(i);
+      if (up == servers_.end()) return fmt::format("n{} is not serving", i + 1);
+      auto hash = up->second->node().store().HashKv(0);
+      if (!hash) return fmt::format("n{}: {}", i + 1, Describe(hash.error()));
+      const std::string state = fmt::format("revision {} hash {:08x}", hash->hash_revision, hash->hash);
+      if (first.empty()) first = state;
+      if (state != first) return fmt::format("n{} has {}, n{} has {}", core[0] + 1, first, i + 1, state);
+    }
+    return "";
+  }
+
+  std::string BrokenInvariant() override { return invariants_.Check(); }
+
+ private:
+  Task<void> RunNode(World* world, std::uint32_t i) {
+    auto started = co_await server::Server::Start(*world, configs_[i], storage::MemoryEngineFactory());
+    if (!started) {
+      world->Crash(Describe(started.error()));
+      co_return;
+    }
+    const std::unique_ptr<server::Server> server = std::move(*started);
+    invariants_.OnRestart(configs_[i].id);
+    struct Listed {
+      std::map<std::uint32_t, server::Server*>& servers;
+      std::uint32_t i;
+      ~Listed() { servers.erase(i); }
+    } listed{servers_, i};
+    servers_[i] = server.get();
+    for (;;) {
+      invariants_.Observe(server->node().raft_replica().core());
+      co_await runtime::Sleep(world->executor(), kObserveEvery);
+    }
+  }
+
+  std::vector<runtime::NodeHandle> nodes_;
+  std::vector<node::NodeConfig> configs_;
+  std::map<std::uint32_t, server::Server*> servers_;
+  raft::ClusterInvariants invariants_;
+};
+
+}  // namespace
+
+ClusterFactory EtcdClusterFactory() {
+  return [](runtime::Simulation& simulation, const Plan& plan) -> std::unique_ptr<Cluster> {
+    return std::make_unique<EtcdCluster>(simulation, plan);
+  };
+}
+
+}  // namespace coterie::sim
