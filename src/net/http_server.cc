@@ -15,10 +15,14 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One accepted connection: decides by its first bytes which protocol it speaks, then is that protocol.
-class ServerConnection final : public ByteProtocol, public runtime::ListNode {
+class ServerConnection final : public ByteProtocol {
  public:
   ServerConnection(ServerShared& shared, std::unique_ptr<runtime::Stream> stream)
-      : shared_(shared), keepalive_(*this), arrival_(*this), idle_(*this), transport_(shared.world, std::move(stream), *this) {}
+      : shared_(shared),
+        keepalive_(*this),
+        arrival_(*this),
+        idle_(*this),
+        transport_(shared.world, std::move(stream), *this) {}
 
   runtime::Task<void> Run() {
     UpdateTimer();
