@@ -5,11 +5,17 @@
 #include <vector>
 
 #include "net/grpc_test_service.h"
+#include "net/http2_test_frames.h"
 
 namespace coterie::net::test {
 namespace {
 
 const runtime::Address kServer{"127.0.0.1", 2379};
+
+Task<void> WriteOnce(runtime::Stream* stream, std::string bytes) {
+  const Status written = co_await stream->Write(std::move(bytes));
+  EXPECT_TRUE(written);
+}
 
 Task<HttpResponse> ShowPath(HttpRequest request) {
   co_return HttpResponse{200, "text/plain", request.method + " " + request.path + " " + request.body};
@@ -332,6 +338,38 @@ TEST_F(Grpc, Http1SharesThePort) {
   EXPECT_EQ((*response)->status, 200);
   EXPECT_EQ((*response)->content_type, "text/plain");
   EXPECT_EQ((*response)->body, "POST /a/b body");
+}
+
+// A peer that says nothing for the interval is pinged; one that then stays silent is let go, with its calls.
+TEST_F(Grpc, KeepaliveEndsVanishedPeersOnly) {
+  HttpLimits limits;
+  limits.keepalive_interval = 60s;
+  StartServer(limits);
+  auto living = Connect();
+  auto stream = living->Open("/t.T/Chat");
+  auto vanished = world_.network().Dial(kServer);
+  ASSERT_TRUE(vanished);
+  scope_.Spawn(WriteOnce(vanished->get(), std::string(kPreface) + RawFrame(kSettings, 0, 0, "") +
+                                              RawFrame(kHeaders, kEndHeaders, 1,
+                                                       HeaderBlock(GrpcFields("/t.T/Chat")))));
+  Run(1s);
+  EXPECT_EQ(service_.alive, 2);
+  Run(600s);
+  EXPECT_EQ(service_.alive, 1);
+  EXPECT_EQ(server_->connections(), 1u);
+}
+
+TEST_F(Grpc, IdleConnectionsAreToldToGoAway) {
+  HttpLimits limits;
+  limits.idle_timeout = 30s;
+  StartServer(limits);
+  auto idle = Connect();
+  auto busy = Connect();
+  auto stream = busy->Open("/t.T/Chat");
+  Run(60s);
+  EXPECT_FALSE(idle->alive());
+  EXPECT_TRUE(busy->alive());
+  EXPECT_EQ(server_->connections(), 1u);
 }
 
 TEST_F(Grpc, ConnectionsThatSayNothingAreClosed) {

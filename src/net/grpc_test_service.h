@@ -47,7 +47,7 @@ class TestService {
   }
   static Task<GrpcStatus> Count(GrpcStream* stream) {
     const std::optional<std::string> request = co_await stream->Receive();
-    const int count = request ? std::stoi(*request) : 0;
+    const int count = request && request->size() == 1 ? request->front() - '0' : 0;
     for (int i = 0; i < count; ++i) co_await stream->Send("n" + std::to_string(i));
     co_return GrpcStatus{};
   }

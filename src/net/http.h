@@ -40,7 +40,9 @@ struct HttpLimits {
   std::size_t connection_receive_buffer_max = 64u << 20;  ///< requests held, whole or in part
   std::size_t connections_max = 10000;
   Duration handshake_timeout = 10s;                ///< from accept to the first request or preface
-  Duration idle_timeout = Duration::zero();        ///< zero: none
+  Duration idle_timeout = Duration::zero();        ///< without a call; zero: none
+  Duration keepalive_interval = 7200s;             ///< HTTP/2: a ping after this long without a word
+  Duration keepalive_timeout = 20s;                ///< the connection ends if that brings nothing
 };
 
 /// Serves HTTP/2 (gRPC, prior knowledge) and HTTP/1.1 on one port, told apart by the first bytes.

@@ -43,9 +43,10 @@ Http2ServerConnection::~Http2ServerConnection() {
 }
 
 bool Http2ServerConnection::OnInput(std::string_view bytes) {
-  const bool more = session_.Receive(bytes, shared_.world.Now());
+  received_ = true;
+  if (!session_.Receive(bytes, shared_.world.Now())) ended_ = true;
   StartReady();
-  return more;
+  return !ended_;
 }
 
 void Http2ServerConnection::Produce(std::string& out) { session_.Produce(out, kWriteBytes); }
@@ -69,9 +70,14 @@ void Http2ServerConnection::Drain() {
   Flush();
 }
 
+void Http2ServerConnection::Ping() {
+  session_.Ping();
+  Flush();
+}
+
 /// Handlers wait while the connection holds more answers than it may: answers they would only add to.
 void Http2ServerConnection::StartReady() {
-  while (!OverSendBound()) {
+  while (!ended_ && !OverSendBound()) {
     runtime::ListNode* node = ready_.front();
     if (node == nullptr) return;
     node->Unlink();

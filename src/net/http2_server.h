@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/http.h"
@@ -41,6 +42,9 @@ class Http2ServerConnection final : public ByteProtocol, private Http2Events {
 
   /// GOAWAY; the open calls finish.
   void Drain();
+  void Ping();
+  /// Whether anything arrived since the last call.
+  bool TakeReceived() { return std::exchange(received_, false); }
   std::size_t open_calls() const { return open_count_; }
   /// Handler frames alive.
   std::size_t running() const { return running_; }
@@ -72,6 +76,8 @@ class Http2ServerConnection final : public ByteProtocol, private Http2Events {
   std::size_t queued_bytes_ = 0;
   std::size_t held_bytes_ = 0;
   bool draining_ = false;
+  bool ended_ = false;  // nothing is read or started any more
+  bool received_ = false;
   Http2Session session_;
   runtime::ListNode open_;   // of ServerCall
   runtime::ListNode ready_;  // calls whose handler is to be started, in order of arrival

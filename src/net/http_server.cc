@@ -15,13 +15,18 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One accepted connection: decides by its first bytes which protocol it speaks, then is that protocol.
-class ServerConnection final : public ByteProtocol, public runtime::ListNode {
+class ServerConnection final : public ByteProtocol {
  public:
   ServerConnection(ServerShared& shared, std::unique_ptr<runtime::Stream> stream)
-      : shared_(shared), transport_(shared.world, std::move(stream), *this) {}
+      : shared_(shared),
+        keepalive_(*this),
+        arrival_(*this),
+        idle_(*this),
+        transport_(shared.world, std::move(stream), *this) {}
 
   runtime::Task<void> Run() {
     UpdateTimer();
+    shared_.world.executor().Arm(keepalive_, shared_.world.Now() + shared_.limits.keepalive_interval);
     co_await transport_.Run();
   }
 
@@ -60,6 +65,34 @@ class ServerConnection final : public ByteProtocol, public runtime::ListNode {
  private:
   enum class Phase { kStart, kAwaitingRequest, kBusy, kIdle };
 
+  struct KeepaliveTimer final : runtime::Timer {
+    explicit KeepaliveTimer(ServerConnection& connection) : owner(connection) {}
+    void Fire() override { owner.OnKeepalive(); }
+    ServerConnection& owner;
+  };
+  struct ArrivalTimer final : runtime::Timer {
+    explicit ArrivalTimer(ServerConnection& connection) : owner(connection) {}
+    void Fire() override { owner.transport_.Abort(); }
+    ServerConnection& owner;
+  };
+  struct IdleTimer final : runtime::Timer {
+    explicit IdleTimer(ServerConnection& connection) : owner(connection) {}
+    void Fire() override { owner.Drain(); }
+    ServerConnection& owner;
+  };
+
+  /// A peer that vanished without a word would otherwise hold its calls for ever.
+  void OnKeepalive() {
+    if (!http2_) return;
+    const HttpLimits& limits = shared_.limits;
+    const bool heard = http2_->TakeReceived();
+    if (!heard && ping_sent_) return transport_.Abort();
+    ping_sent_ = !heard;
+    if (ping_sent_) http2_->Ping();
+    const Duration wait = ping_sent_ ? limits.keepalive_timeout : limits.keepalive_interval;
+    shared_.world.executor().Arm(keepalive_, shared_.world.Now() + wait);
+  }
+
   ByteProtocol* inner() const {
     if (http2_) return http2_.get();
     return http1_.get();
@@ -97,15 +130,22 @@ class ServerConnection final : public ByteProtocol, public runtime::ListNode {
     phase_ = phase;
     const Instant now = shared_.world.Now();
     if (phase == Phase::kAwaitingRequest) {
-      transport_.CloseAt(now + shared_.limits.handshake_timeout);
-    } else if (phase == Phase::kIdle && shared_.limits.idle_timeout > Duration::zero()) {
-      transport_.CloseAt(now + shared_.limits.idle_timeout);
+      shared_.world.executor().Arm(arrival_, now + shared_.limits.handshake_timeout);
     } else {
-      transport_.CloseAt(Instant::max());
+      shared_.world.executor().Disarm(arrival_);
+    }
+    if (phase == Phase::kIdle && shared_.limits.idle_timeout > Duration::zero()) {
+      shared_.world.executor().Arm(idle_, now + shared_.limits.idle_timeout);
+    } else {
+      shared_.world.executor().Disarm(idle_);
     }
   }
 
   ServerShared& shared_;
+  KeepaliveTimer keepalive_;
+  ArrivalTimer arrival_;  // of a request that has not come whole
+  IdleTimer idle_;
+  bool ping_sent_ = false;
   Transport transport_;
   std::string head_;  // what came before the protocol was known
   Phase phase_ = Phase::kStart;

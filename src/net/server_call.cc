@@ -246,12 +246,18 @@ runtime::Task<void> ServerCall::Send(std::string message) {
   Account();
   connection_.session_.ResumeSending(*this);
   connection_.Flush();
-  while (out.bytes() > connection_.shared_.limits.stream_send_buffer_max) co_await room_.Wait();
+  while (MustWait()) co_await room_.Wait();
 }
 
 void ServerCall::OnSent() {
   Account();
-  if (out.bytes() <= connection_.shared_.limits.stream_send_buffer_max) room_.NotifyAll();
+  if (!MustWait()) room_.NotifyAll();
+}
+
+/// A stream with nothing queued may always queue one message: only its own progress wakes it.
+bool ServerCall::MustWait() const {
+  if (out.bytes() == 0) return false;
+  return out.bytes() > connection_.shared_.limits.stream_send_buffer_max || connection_.OverSendBound();
 }
 
 void ServerCall::OnDeadline() {

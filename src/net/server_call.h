@@ -68,6 +68,7 @@ class ServerCall final : public Http2Stream, public GrpcStream {
   void Refuse(GrpcStatus status);
   void RefuseHttp(int status, std::string body);
   void SendHead();
+  bool MustWait() const;
   void FrameEnded();
   void Account();
   void Held(std::size_t bytes);

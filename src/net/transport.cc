@@ -8,9 +8,10 @@ namespace coterie::net {
 namespace {
 
 constexpr std::size_t kReadBytesMin = 4u << 10;
-constexpr std::size_t kReadBytesMax = 128u << 10;
+constexpr std::size_t kReadBytesMax = 64u << 10;
 constexpr std::size_t kLingerBytesMax = 1u << 20;
 constexpr Duration kLinger = 1s;
+constexpr Duration kFinish = 60s;
 
 }  // namespace
 
@@ -25,14 +26,6 @@ Transport::Transport(runtime::World& world, std::unique_ptr<runtime::Stream> str
 void Transport::ScheduleFlush() {
   flush_wanted_ = true;
   if (write_loop_idle_ && !flush_.linked()) world_.executor().Post(flush_);
-}
-
-void Transport::CloseAt(Instant at) {
-  if (at == Instant::max()) {
-    world_.executor().Disarm(close_timer_);
-  } else {
-    world_.executor().Arm(close_timer_, at);
-  }
 }
 
 runtime::Task<void> Transport::Run() {
@@ -109,6 +102,7 @@ void Transport::StartLingering() {
 
 runtime::Task<void> Transport::FinishSending() {
   ScheduleFlush();
+  if (!lingering_) CloseAt(world_.Now() + kFinish);
   // Idle again means that everything producible was handed over.
   while (!broken_ && (flush_wanted_ || !write_loop_idle_)) co_await progress_.Wait();
 }

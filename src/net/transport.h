@@ -45,8 +45,6 @@ class Transport {
   void ScheduleFlush();
   /// Ends the connection as if the peer had reset it.
   void Abort() { stream_->Close(); }
-  /// Ends the connection when `at` comes. Instant::max() withdraws.
-  void CloseAt(Instant at);
 
   /// Bytes of the write under way.
   std::size_t in_flight() const { return in_flight_; }
@@ -76,6 +74,7 @@ class Transport {
     }
   };
 
+  void CloseAt(Instant at) { world_.executor().Arm(close_timer_, at); }
   runtime::Task<void> ReadLoop();
   runtime::Task<void> WriteLoop();
   runtime::Task<void> FinishSending();
