@@ -197,7 +197,7 @@ Status Applier::RunOperation(const RequestOp& op, etcdserverpb::ResponseOp& out)
   if (op.has_request_range()) {
     if (!answer_wanted_) return Ok();  // reads change nothing
     COT_ASSIGN(auto range,
-               EvaluateRange(writer_.history(), op.request_range(), writer_.current()));
+               EvaluateRange(writer_.history(), op.request_range(), writer_.current(), nullptr));
     *out.mutable_response_range() = std::move(range);
   } else if (op.has_request_put()) {
     const PutView put = ViewOf(op.request_put());

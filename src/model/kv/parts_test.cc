@@ -215,6 +215,22 @@ TEST(Work, OldVersionsAreSkipped) {
   }
 }
 
+// Reading page by page costs the first page a scan, which counts, and every other one its own length.
+TEST(Work, PagesCostTheirLength) {
+  Kv kv;
+  for (int i = 0; i < 1000; ++i) kv.Put("k" + std::to_string(1000 + i), "v");
+  const auto first = kv.Range("k", "l", 0, 10);
+  std::string last = first->kvs(9).key();
+  for (int page = 1; page < 20; ++page) {
+    const auto before = kv.engine.steps;
+    const auto response = kv.Range(last + '\0', "l", first->header().revision(), 10);
+    EXPECT_EQ(response->count(), 1000 - 10 * page);
+    EXPECT_LT(kv.engine.steps - before, 15u);
+    kv.Delete(last);
+    last = response->kvs(9).key();
+  }
+}
+
 // Purging is work in proportion to garbage: live keys are not looked at.
 TEST(Work, PurgeIsProportionalToGarbage) {
   Kv kv;

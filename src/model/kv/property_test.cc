@@ -2,6 +2,7 @@
 // at random points.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 
 #include "model/kv/naive_model.h"
@@ -34,6 +35,18 @@ void ExpectSameReads(RequestMaker& make, const NaiveModel& model, const Kv& kv) 
         response ? NaiveModel::Outcome{std::nullopt, response->SerializeAsString()}
                  : NaiveModel::Outcome{response.error().code, {}};
     ASSERT_EQ(outcome, model.Range(request)) << request.ShortDebugString();
+  }
+  etcdserverpb::RangeRequest page;
+  page.set_key(make.Key());
+  page.set_range_end(testing::kAll);
+  page.set_limit(make.random().Between(1, 4));
+  page.set_revision(make.random().Between(std::max<Revision>(1, model.compacted()), model.revision()));
+  for (bool more = true; more;) {
+    const auto response = kv.store.Range(page);
+    ASSERT_TRUE(response);
+    ASSERT_EQ(response->SerializeAsString(), model.Range(page).response) << page.ShortDebugString();
+    more = response->more();
+    if (more) page.set_key(response->kvs().rbegin()->key() + '\0');
   }
   ASSERT_EQ(kv.store.revision(), model.revision());
   ASSERT_EQ(kv.store.compact_revision(), model.compacted());

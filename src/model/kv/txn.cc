@@ -68,7 +68,7 @@ Status FillReadTxn(History& history, const TxnRequest& request, const TxnPath& p
       continue;
     }
     COT_ASSERT(op.has_request_range());
-    COT_ASSIGN(auto range, EvaluateRange(history, op.request_range(), current));
+    COT_ASSIGN(auto range, EvaluateRange(history, op.request_range(), current, nullptr));
     *out.mutable_response_range() = std::move(range);
   }
   return Ok();
