@@ -118,6 +118,42 @@ TEST(StoreProperty, ReplicasAreIdentical) {
   }
 }
 
+// Commands that no door has validated, and damaged ones, are refused or applied alike everywhere and never
+// stop a replica; what they left makes sense to every reader.
+TEST(StoreProperty, DamagedCommandsAreHarmless) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    RequestMaker make(seed);
+    Random& random = make.random();
+    NaiveModel model;
+    Kv one(SomeOptions(random)), other(SomeOptions(random));
+    std::vector<std::string> queue;
+    for (int i = 0; i < 100; ++i) {
+      std::string bytes = make.MakeCommand(model).SerializeAsString();
+      for (auto n = random.Below(3); n > 0 && !bytes.empty(); --n) {
+        const auto at = random.Below(bytes.size());
+        if (random.Chance(0.3)) bytes.erase(at, 1);
+        else bytes[at] = static_cast<char>(random.Chance(0.5) ? random.Next() : bytes[at] ^ 1 << random.Below(7));
+      }
+      Command parsed;
+      const bool newer = parsed.ParseFromString(bytes) && !Command::GetReflection()->GetUnknownFields(parsed).empty();
+      if (newer && parsed.operation_case() == Command::OPERATION_NOT_SET) continue;
+      queue.push_back(bytes);
+      one.Apply(bytes);
+      if (random.Chance(0.1)) ASSERT_TRUE(one.store.PurgeSome(5));
+    }
+    other.ApplyAll(queue, false);
+    one.PurgeAll();
+    other.PurgeAll();
+    ASSERT_EQ(one.engine.content(), other.engine.content());
+    ASSERT_TRUE(one.Range(testing::kAll, testing::kAll));
+    ASSERT_TRUE(one.store.HashKv(0));
+    for (const auto id : one.store.LeaseIds()) {
+      for (const auto& key : one.store.FindLease(id, true)->keys) ASSERT_EQ(one.Get(key).lease(), id);
+    }
+  }
+}
+
 struct Watching {
   WatchSpec spec;
   std::unique_ptr<Watcher> watcher;
