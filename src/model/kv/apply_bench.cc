@@ -1,5 +1,5 @@
-// What applying a command costs besides the engine: puts of 256-byte values to keys that the cache knows,
-// 64 to an Apply call, as a leader (answers wanted) and as a follower, and with watchers.
+// What applying a command costs besides the engine: puts of 256-byte values to keys that the cache
+// knows, 64 to an Apply call, as a leader (answers wanted) and as a follower, and with watchers.
 #include <benchmark/benchmark.h>
 
 #include "model/kv/command_codec.h"
@@ -15,7 +15,8 @@ class NullEngine final : public storage::Engine {
     benchmark::DoNotOptimize(batch);
     return Ok();
   }
-  Result<std::optional<std::string>> Get(std::string_view, const storage::ReadView*) const override {
+  Result<std::optional<std::string>> Get(std::string_view,
+                                         const storage::ReadView*) const override {
     return std::optional<std::string>();
   }
   std::unique_ptr<storage::ReadView> View() const override { return nullptr; }

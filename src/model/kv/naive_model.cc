@@ -103,11 +103,16 @@ etcdserverpb::RangeResponse NaiveModel::Evaluate(const RangeRequest& r, const Ma
   const bool descending = r.sort_order() == RangeRequest::DESCEND;
   const auto less = [&](const mvccpb::KeyValue& a, const mvccpb::KeyValue& b) {
     switch (r.sort_target()) {
-      case RangeRequest::VERSION: return a.version() < b.version();
-      case RangeRequest::CREATE: return a.create_revision() < b.create_revision();
-      case RangeRequest::MOD: return a.mod_revision() < b.mod_revision();
-      case RangeRequest::VALUE: return a.value() < b.value();
-      default: return a.key() < b.key();
+      case RangeRequest::VERSION:
+        return a.version() < b.version();
+      case RangeRequest::CREATE:
+        return a.create_revision() < b.create_revision();
+      case RangeRequest::MOD:
+        return a.mod_revision() < b.mod_revision();
+      case RangeRequest::VALUE:
+        return a.value() < b.value();
+      default:
+        return a.key() < b.key();
     }
   };
   // etcd leaves the order of ties open; by key, always ascending, is ours.
@@ -149,7 +154,8 @@ etcdserverpb::PutResponse NaiveModel::Put(const etcdserverpb::PutRequest& put) {
   return response;
 }
 
-etcdserverpb::DeleteRangeResponse NaiveModel::Delete(const etcdserverpb::DeleteRangeRequest& request) {
+etcdserverpb::DeleteRangeResponse NaiveModel::Delete(
+    const etcdserverpb::DeleteRangeRequest& request) {
   etcdserverpb::DeleteRangeResponse response;
   for (auto at = now_.begin(); at != now_.end();) {
     if (!InRange(at->first, request.key(), request.range_end())) {
@@ -189,8 +195,10 @@ std::optional<ErrorCode> NaiveModel::Check(const TxnRequest& txn, bool puts) con
     if (puts && op.has_request_put()) {
       const auto& put = op.request_put();
       const bool needs_key = put.ignore_value() || put.ignore_lease();
-      if (needs_key && !maps_.back().contains(put.key())) error = ErrorCode::kKeyNotFound;
-      else if (put.lease() != 0 && !leases_.contains(put.lease())) error = ErrorCode::kLeaseNotFound;
+      if (needs_key && !maps_.back().contains(put.key()))
+        error = ErrorCode::kKeyNotFound;
+      else if (put.lease() != 0 && !leases_.contains(put.lease()))
+        error = ErrorCode::kLeaseNotFound;
     }
     if (!puts && op.has_request_range()) error = CheckRevision(op.request_range().revision());
     if (error) return error;
@@ -276,9 +284,22 @@ NaiveModel::Outcome NaiveModel::Apply(const Command& command) {
 }
 
 std::string RequestMaker::Key() {
-  static const std::vector<std::string> kKeys = {
-      "a", "aa", "ab", "b", "ba", "c", "\xff", "\xff\xff", std::string("a\0", 2), std::string("a\0b", 3),
-      std::string("\0", 1), std::string("\0\0", 2), std::string("a\0\xff", 3), "a\x01", "d", "e"};
+  static const std::vector<std::string> kKeys = {"a",
+                                                 "aa",
+                                                 "ab",
+                                                 "b",
+                                                 "ba",
+                                                 "c",
+                                                 "\xff",
+                                                 "\xff\xff",
+                                                 std::string("a\0", 2),
+                                                 std::string("a\0b", 3),
+                                                 std::string("\0", 1),
+                                                 std::string("\0\0", 2),
+                                                 std::string("a\0\xff", 3),
+                                                 "a\x01",
+                                                 "d",
+                                                 "e"};
   return kKeys[random_.Below(kKeys.size())];
 }
 
@@ -295,10 +316,14 @@ Revision RequestMaker::SomeRevision(const NaiveModel& model) {
 etcdserverpb::PutRequest RequestMaker::MakePut() {
   etcdserverpb::PutRequest put;
   put.set_key(Key());
-  if (random_.Chance(0.15)) put.set_ignore_value(true);
-  else put.set_value(std::string(random_.Below(4), static_cast<char>('v' + random_.Below(3))));
-  if (random_.Chance(0.15)) put.set_ignore_lease(true);
-  else if (random_.Chance(0.3)) put.set_lease(Lease());
+  if (random_.Chance(0.15))
+    put.set_ignore_value(true);
+  else
+    put.set_value(std::string(random_.Below(4), static_cast<char>('v' + random_.Below(3))));
+  if (random_.Chance(0.15))
+    put.set_ignore_lease(true);
+  else if (random_.Chance(0.3))
+    put.set_lease(Lease());
   put.set_prev_kv(random_.Chance(0.3));
   return put;
 }
@@ -317,7 +342,8 @@ RangeRequest RequestMaker::MakeRange(const NaiveModel& model) {
   r.set_range_end(RangeEnd());
   r.set_revision(SomeRevision(model));
   if (random_.Chance(0.4)) r.set_limit(random_.Between(1, 5));
-  if (random_.Chance(0.3)) r.set_sort_target(static_cast<RangeRequest::SortTarget>(random_.Below(5)));
+  if (random_.Chance(0.3))
+    r.set_sort_target(static_cast<RangeRequest::SortTarget>(random_.Below(5)));
   if (random_.Chance(0.3)) r.set_sort_order(static_cast<RangeRequest::SortOrder>(random_.Below(3)));
   r.set_keys_only(random_.Chance(0.2));
   r.set_count_only(random_.Chance(0.1));
@@ -331,7 +357,8 @@ WatchSpec RequestMaker::MakeWatch(const NaiveModel& model) {
   spec.key = random_.Chance(0.1) ? std::string() : Key();
   spec.range_end = RangeEnd();
   if (random_.Chance(0.6)) {
-    spec.start = random_.Between(std::max<Revision>(1, model.compacted() - 1), model.revision() + 5);
+    spec.start =
+        random_.Between(std::max<Revision>(1, model.compacted() - 1), model.revision() + 5);
   }
   spec.prev_kv = random_.Chance(0.5);
   spec.no_put = random_.Chance(0.1);
@@ -349,21 +376,34 @@ TxnRequest RequestMaker::MakeTxn(const NaiveModel& model, int depth) {
     compare->set_result(static_cast<Compare::CompareResult>(random_.Below(4)));
     const auto some = static_cast<std::int64_t>(random_.Below(4));
     switch (compare->target()) {
-      case Compare::VERSION: compare->set_version(some); break;
-      case Compare::CREATE: compare->set_create_revision(SomeRevision(model)); break;
-      case Compare::MOD: compare->set_mod_revision(SomeRevision(model)); break;
-      case Compare::VALUE: compare->set_value(std::string(static_cast<std::size_t>(some), 'w')); break;
-      default: compare->set_lease(some);
+      case Compare::VERSION:
+        compare->set_version(some);
+        break;
+      case Compare::CREATE:
+        compare->set_create_revision(SomeRevision(model));
+        break;
+      case Compare::MOD:
+        compare->set_mod_revision(SomeRevision(model));
+        break;
+      case Compare::VALUE:
+        compare->set_value(std::string(static_cast<std::size_t>(some), 'w'));
+        break;
+      default:
+        compare->set_lease(some);
     }
   }
   for (auto* branch : {txn.mutable_success(), txn.mutable_failure()}) {
     for (auto n = random_.Below(4); n > 0; --n) {
       auto* op = branch->Add();
       const auto kind = random_.Below(depth > 0 ? 10 : 9);
-      if (kind < 4) *op->mutable_request_put() = MakePut();
-      else if (kind < 6) *op->mutable_request_delete_range() = MakeDelete();
-      else if (kind < 9) *op->mutable_request_range() = MakeRange(model);
-      else *op->mutable_request_txn() = MakeTxn(model, depth - 1);
+      if (kind < 4)
+        *op->mutable_request_put() = MakePut();
+      else if (kind < 6)
+        *op->mutable_request_delete_range() = MakeDelete();
+      else if (kind < 9)
+        *op->mutable_request_range() = MakeRange(model);
+      else
+        *op->mutable_request_txn() = MakeTxn(model, depth - 1);
     }
   }
   return txn;

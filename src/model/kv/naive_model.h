@@ -12,8 +12,8 @@
 
 namespace coterie::kv::testing {
 
-/// etcd's data model in its plainest form, to compare the Store with: the whole map of every revision, and
-/// every event. Shares no code with the Store.
+/// etcd's data model in its plainest form, to compare the Store with: the whole map of every
+/// revision, and every event. Shares no code with the Store.
 class NaiveModel {
  public:
   using Map = std::map<std::string, mvccpb::KeyValue>;
@@ -56,7 +56,8 @@ class NaiveModel {
   std::vector<mvccpb::Event> changes_;
 };
 
-/// Random requests over few keys, so that they meet. Keys have zero bytes, 0xff and common prefixes.
+/// Random requests over few keys, so that they meet. Keys have zero bytes, 0xff and common
+/// prefixes.
 class RequestMaker {
  public:
   explicit RequestMaker(std::uint64_t seed) : random_(seed) {}

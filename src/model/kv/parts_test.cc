@@ -1,5 +1,5 @@
-// The store's parts by themselves: records, cache, range index, command codec, lease keeper; and how much
-// work requests are.
+// The store's parts by themselves: records, cache, range index, command codec, lease keeper; and
+// how much work requests are.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,7 +32,8 @@ TEST(Layout, KeyRecordsSortAndParse) {
   Random random(1);
   for (int i = 0; i < 5000; ++i) {
     const std::string a = RandomKey(random), b = RandomKey(random);
-    const auto ra = static_cast<Revision>(random.Below(300)), rb = static_cast<Revision>(random.Below(300));
+    const auto ra = static_cast<Revision>(random.Below(300)),
+               rb = static_cast<Revision>(random.Below(300));
     const std::string record_a = layout::KeyRecord(a, ra), record_b = layout::KeyRecord(b, rb);
     ASSERT_EQ(record_a < record_b, a < b || (a == b && ra > rb));
     if (a < b) ASSERT_LT(layout::AfterVersions(layout::KeyPrefix(a)), layout::KeyPrefix(b));
@@ -67,7 +68,8 @@ TEST(Layout, WorkedExample) {
 
 // Damaged records are refused, whatever they are cut down to.
 TEST(Layout, DamageIsFound) {
-  const std::string version = layout::EncodeVersion({.mod = 900, .create = 300, .version = 300}, "v");
+  const std::string version =
+      layout::EncodeVersion({.mod = 900, .create = 300, .version = 300}, "v");
   for (std::size_t n = 0; n < 5; ++n) EXPECT_FALSE(layout::ParseVersion(900, version.substr(0, n)));
   EXPECT_TRUE(layout::ParseVersion(900, version));
   EXPECT_FALSE(layout::ParseVersion(500, version));  // created before revision 1
@@ -129,15 +131,16 @@ TEST(RangeIndex, EqualsLookingAtAll) {
     const std::string key = RandomKey(random);
     std::set<WatchCursor*> expected, found;
     for (const auto& range : ranges) {
-      if (range.begin <= key && (range.end == kAll || key < range.end)) expected.insert(watcher_of(range.id));
+      if (range.begin <= key && (range.end == kAll || key < range.end))
+        expected.insert(watcher_of(range.id));
     }
     index.Stab(key, [&](WatchCursor* watcher) { ASSERT_TRUE(found.insert(watcher).second); });
     ASSERT_EQ(found, expected);
   }
 }
 
-// Embedding a request's bytes gives what serialising the Command gives, and the quick reader of puts reads
-// what the general one does, or nothing.
+// Embedding a request's bytes gives what serialising the Command gives, and the quick reader of
+// puts reads what the general one does, or nothing.
 TEST(CommandCodec, EqualsProtobuf) {
   Random random(4);
   for (int i = 0; i < 500; ++i) {
@@ -173,21 +176,24 @@ TEST(CommandCodec, EqualsProtobuf) {
   EXPECT_FALSE(DecodePut(command.SerializeAsString()));
 }
 
-// Bytes that are no command are refused and change nothing; a command of a newer version stops the replica.
+// Bytes that are no command are refused and change nothing; a command of a newer version stops the
+// replica.
 TEST(Commands, MalformedAndUnknown) {
   Kv kv;
-  for (const std::string& payload : {std::string("\x0a\x05zz", 4), std::string(), std::string("\xff\xff")}) {
+  for (const std::string& payload :
+       {std::string("\x0a\x05zz", 4), std::string(), std::string("\xff\xff")}) {
     EXPECT_EQ(kv.Apply(payload).error().code, ErrorCode::kMalformed);
   }
   EXPECT_EQ(kv.store.revision(), 1);
   EXPECT_EQ(kv.store.applied(), LogIndex(3));
   const std::string newer("\xf2\x03\x00", 3);  // field 62
   const model::StateMachine::Command command{LogIndex(4), Term(1), newer, true};
-  EXPECT_EQ(kv.store.Apply(std::span(&command, 1), LogIndex(4), Term(1)).error().code, ErrorCode::kNewerData);
+  EXPECT_EQ(kv.store.Apply(std::span(&command, 1), LogIndex(4), Term(1)).error().code,
+            ErrorCode::kNewerData);
 }
 
-// Overwriting a key that the cache knows reads nothing from the engine, and writes two records and the
-// state record in one batch; without the cache it costs one seek.
+// Overwriting a key that the cache knows reads nothing from the engine, and writes two records and
+// the state record in one batch; without the cache it costs one seek.
 TEST(Work, OverwriteReadsNothing) {
   Kv kv;
   kv.Put("k", "v");
@@ -215,7 +221,8 @@ TEST(Work, OldVersionsAreSkipped) {
   }
 }
 
-// Reading page by page costs the first page a scan, which counts, and every other one its own length.
+// Reading page by page costs the first page a scan, which counts, and every other one its own
+// length.
 TEST(Work, PagesCostTheirLength) {
   Kv kv;
   for (int i = 0; i < 1000; ++i) kv.Put("k" + std::to_string(1000 + i), "v");
@@ -244,7 +251,8 @@ TEST(Work, PurgeIsProportionalToGarbage) {
   EXPECT_LT(kv.engine.steps - before, 30u);
 }
 
-// Ten thousand watchers of other keys: a put makes none of them pending, and none has lost anything.
+// Ten thousand watchers of other keys: a put makes none of them pending, and none has lost
+// anything.
 TEST(Work, ManyWatchers) {
   Kv kv;
   std::vector<std::unique_ptr<Watcher>> watchers;
@@ -254,7 +262,8 @@ TEST(Work, ManyWatchers) {
   }
   for (int i = 0; i < 200; ++i) kv.Put("k4", std::to_string(i));
   kv.Put("k7", "v");
-  EXPECT_EQ(std::count_if(watchers.begin(), watchers.end(), [](auto& w) { return w->pending(); }), 2);
+  EXPECT_EQ(std::count_if(watchers.begin(), watchers.end(), [](auto& w) { return w->pending(); }),
+            2);
   EXPECT_EQ(Drain(*watchers[7]), "PUT k7=v@202");
   EXPECT_EQ(watchers[8]->synced_to(), 202);
 }
@@ -281,8 +290,8 @@ TEST(LeaseKeeper, ExpiresAndRenews) {
   EXPECT_EQ(keeper.TakeExpired(At(115), 10, 3s), std::vector<std::int64_t>{7});
 }
 
-// What was handed out cannot be renewed, is handed out again only after the retry, and is gone once the
-// revocation has been applied. Oldest deadlines come first, at most `max`.
+// What was handed out cannot be renewed, is handed out again only after the retry, and is gone once
+// the revocation has been applied. Oldest deadlines come first, at most `max`.
 TEST(LeaseKeeper, HandsOutOnce) {
   Kv kv;
   LeaseKeeper keeper(kv.store);
@@ -317,8 +326,8 @@ TEST(LeaseKeeper, LeadershipRestartsDeadlines) {
   EXPECT_EQ(keeper.TakeExpired(At(2010), 9, 1s).size(), 1u);
 }
 
-// A lease revoked and granted anew between two looks is a new lease: full TTL, also when so many leases
-// changed that only a full comparison finds it; and after another state was loaded.
+// A lease revoked and granted anew between two looks is a new lease: full TTL, also when so many
+// leases changed that only a full comparison finds it; and after another state was loaded.
 TEST(LeaseKeeper, RegrantIsANewLease) {
   for (const int others : {0, 5000}) {
     Kv kv;

@@ -1,5 +1,5 @@
-// The Store against the naive model: random commands, in random groups, with purges, reloads and watchers
-// at random points.
+// The Store against the naive model: random commands, in random groups, with purges, reloads and
+// watchers at random points.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -40,7 +40,8 @@ void ExpectSameReads(RequestMaker& make, const NaiveModel& model, const Kv& kv) 
   page.set_key(make.Key());
   page.set_range_end(testing::kAll);
   page.set_limit(make.random().Between(1, 4));
-  page.set_revision(make.random().Between(std::max<Revision>(1, model.compacted()), model.revision()));
+  page.set_revision(
+      make.random().Between(std::max<Revision>(1, model.compacted()), model.revision()));
   for (bool more = true; more;) {
     const auto response = kv.store.Range(page);
     ASSERT_TRUE(response);
@@ -58,8 +59,8 @@ void ExpectSameReads(RequestMaker& make, const NaiveModel& model, const Kv& kv) 
   ASSERT_EQ(kv.store.LeaseIds(), ids);
 }
 
-// Every answer and every read equals the model's, however commands are grouped, whatever is cached, and
-// however far purging came.
+// Every answer and every read equals the model's, however commands are grouped, whatever is cached,
+// and however far purging came.
 TEST(StoreProperty, EqualsTheNaiveModel) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
@@ -89,8 +90,8 @@ TEST(StoreProperty, EqualsTheNaiveModel) {
   }
 }
 
-// Two replicas that apply the same commands hold the same bytes when both have purged, hash alike before,
-// and it does not matter how commands were grouped, cached, watched or answered.
+// Two replicas that apply the same commands hold the same bytes when both have purged, hash alike
+// before, and it does not matter how commands were grouped, cached, watched or answered.
 TEST(StoreProperty, ReplicasAreIdentical) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(seed);
@@ -118,8 +119,8 @@ TEST(StoreProperty, ReplicasAreIdentical) {
   }
 }
 
-// Commands that no door has validated, and damaged ones, are refused or applied alike everywhere and never
-// stop a replica; what they left makes sense to every reader.
+// Commands that no door has validated, and damaged ones, are refused or applied alike everywhere
+// and never stop a replica; what they left makes sense to every reader.
 TEST(StoreProperty, DamagedCommandsAreHarmless) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
@@ -132,11 +133,15 @@ TEST(StoreProperty, DamagedCommandsAreHarmless) {
       std::string bytes = make.MakeCommand(model).SerializeAsString();
       for (auto n = random.Below(3); n > 0 && !bytes.empty(); --n) {
         const auto at = random.Below(bytes.size());
-        if (random.Chance(0.3)) bytes.erase(at, 1);
-        else bytes[at] = static_cast<char>(random.Chance(0.5) ? random.Next() : bytes[at] ^ 1 << random.Below(7));
+        if (random.Chance(0.3))
+          bytes.erase(at, 1);
+        else
+          bytes[at] = static_cast<char>(random.Chance(0.5) ? random.Next()
+                                                           : bytes[at] ^ 1 << random.Below(7));
       }
       Command parsed;
-      const bool newer = parsed.ParseFromString(bytes) && !Command::GetReflection()->GetUnknownFields(parsed).empty();
+      const bool newer = parsed.ParseFromString(bytes) &&
+                         !Command::GetReflection()->GetUnknownFields(parsed).empty();
       if (newer && parsed.operation_case() == Command::OPERATION_NOT_SET) continue;
       queue.push_back(bytes);
       one.Apply(bytes);
@@ -149,7 +154,8 @@ TEST(StoreProperty, DamagedCommandsAreHarmless) {
     ASSERT_TRUE(one.Range(testing::kAll, testing::kAll));
     ASSERT_TRUE(one.store.HashKv(0));
     for (const auto id : one.store.LeaseIds()) {
-      for (const auto& key : one.store.FindLease(id, true)->keys) ASSERT_EQ(one.Get(key).lease(), id);
+      for (const auto& key : one.store.FindLease(id, true)->keys)
+        ASSERT_EQ(one.Get(key).lease(), id);
     }
   }
 }
@@ -161,8 +167,8 @@ struct Watching {
   bool refused = false;
 };
 
-// What a watcher delivers is the model's history from its start, in order, in whole revisions; it may end
-// early only with kCompacted, and only when it was behind the compacted revision.
+// What a watcher delivers is the model's history from its start, in order, in whole revisions; it
+// may end early only with kCompacted, and only when it was behind the compacted revision.
 void PollAndCompare(Random& random, const NaiveModel& model, Watching& w) {
   const Revision synced_before = w.watcher->synced_to();
   const bool pending_before = w.watcher->pending();
@@ -178,7 +184,8 @@ void PollAndCompare(Random& random, const NaiveModel& model, Watching& w) {
   const Revision upto = w.watcher->synced_to();
   std::vector<std::string> expected, got;
   for (; w.from <= upto; ++w.from) {
-    for (const auto& event : model.EventsOf(w.from, w.spec)) expected.push_back(event.ShortDebugString());
+    for (const auto& event : model.EventsOf(w.from, w.spec))
+      expected.push_back(event.ShortDebugString());
   }
   for (const auto& event : polled->events) got.push_back(event.ShortDebugString());
   ASSERT_EQ(got, expected);
@@ -209,7 +216,8 @@ TEST(WatchProperty, EqualsTheModelsHistory) {
         w.from = w.spec.start > 0 ? w.spec.start : model.revision() + 1;
         watching.push_back(std::move(w));
       } else if (what == 5 && make.random().Chance(0.3) && !watching.empty()) {
-        watching.erase(watching.begin() + static_cast<std::ptrdiff_t>(make.random().Below(watching.size())));
+        watching.erase(watching.begin() +
+                       static_cast<std::ptrdiff_t>(make.random().Below(watching.size())));
       } else if (what == 6) {
         ASSERT_TRUE(kv.store.PurgeSome(make.random().Below(20) + 1));
         if (make.random().Chance(0.2)) kv.Reload();

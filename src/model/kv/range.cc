@@ -30,11 +30,16 @@ bool PassesFilter(const RangeRequest& r, const Head& head) {
 int Order(RangeRequest::SortTarget target, const mvccpb::KeyValue& a, const mvccpb::KeyValue& b) {
   const auto by = [](std::int64_t x, std::int64_t y) { return x < y ? -1 : x > y ? 1 : 0; };
   switch (target) {
-    case RangeRequest::VERSION: return by(a.version(), b.version());
-    case RangeRequest::CREATE: return by(a.create_revision(), b.create_revision());
-    case RangeRequest::MOD: return by(a.mod_revision(), b.mod_revision());
-    case RangeRequest::VALUE: return a.value().compare(b.value());
-    default: return a.key().compare(b.key());
+    case RangeRequest::VERSION:
+      return by(a.version(), b.version());
+    case RangeRequest::CREATE:
+      return by(a.create_revision(), b.create_revision());
+    case RangeRequest::MOD:
+      return by(a.mod_revision(), b.mod_revision());
+    case RangeRequest::VALUE:
+      return a.value().compare(b.value());
+    default:
+      return a.key().compare(b.key());
   }
 }
 
@@ -90,15 +95,16 @@ void SetKeyValue(const VersionView& version, mvccpb::KeyValue& out) {
   out.set_value(version.value.data(), version.value.size());
 }
 
-// The limit cuts the natural order unless an order or a filter is asked for: then everything is gathered,
-// ordered and cut last. A bare sort target (order NONE) sorts what the limit, plus the one that proves
-// `more`, let through: so does etcd.
+// The limit cuts the natural order unless an order or a filter is asked for: then everything is
+// gathered, ordered and cut last. A bare sort target (order NONE) sorts what the limit, plus the
+// one that proves `more`, let through: so does etcd.
 Result<RangeResponse> EvaluateRange(History& history, const RangeRequest& request, Revision current,
                                     PageCounts* pages) {
   COT_ASSERT(request.revision() <= current);
   const Revision at = request.revision() > 0 ? request.revision() : current;
   const bool limit_last = request.sort_order() != RangeRequest::NONE || HasFilter(request);
-  const auto limit = request.limit() > 0 ? request.limit() : std::numeric_limits<std::int64_t>::max();
+  const auto limit =
+      request.limit() > 0 ? request.limit() : std::numeric_limits<std::int64_t>::max();
   const std::int64_t gather_max =
       limit_last || limit == std::numeric_limits<std::int64_t>::max() ? limit : limit + 1;
   const bool wants_value = !request.keys_only() || request.sort_target() == RangeRequest::VALUE;
@@ -112,7 +118,8 @@ Result<RangeResponse> EvaluateRange(History& history, const RangeRequest& reques
     ++count;
     if (request.count_only() || !PassesFilter(request, version.head)) return true;
     if (!limit_last && response.kvs_size() >= gather_max) return !known_count;
-    SetKeyValue(wants_value ? version : VersionView{version.key, version.head, {}}, *response.add_kvs());
+    SetKeyValue(wants_value ? version : VersionView{version.key, version.head, {}},
+                *response.add_kvs());
     return true;
   }));
   response.set_count(known_count.value_or(count));

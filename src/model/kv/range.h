@@ -11,15 +11,17 @@
 
 namespace coterie::kv {
 
-/// Whether `asked` (<= 0: now) can be read. Errors: kFutureRevision, kCompacted, each with the bound.
+/// Whether `asked` (<= 0: now) can be read. Errors: kFutureRevision, kCompacted, each with the
+/// bound.
 Status CheckRevision(Revision asked, Revision current, Revision compacted);
 
-/// How many keys are left behind the pages that readers are at. etcd's count is exact, so a page of a long
-/// list would cost a scan of all that follows; at a fixed revision it is the last page's count less that
-/// page. Bounded: the oldest of kPagesMax goes first.
+/// How many keys are left behind the pages that readers are at. etcd's count is exact, so a page of
+/// a long list would cost a scan of all that follows; at a fixed revision it is the last page's
+/// count less that page. Bounded: the oldest of kPagesMax goes first.
 class PageCounts {
  public:
-  std::optional<std::int64_t> Find(std::string_view key, std::string_view range_end, Revision at) const;
+  std::optional<std::int64_t> Find(std::string_view key, std::string_view range_end,
+                                   Revision at) const;
   void Remember(std::string key, std::string range_end, Revision at, std::int64_t count);
   void Clear() { pages_.clear(); }
 
@@ -34,8 +36,8 @@ class PageCounts {
   std::deque<Page> pages_;
 };
 
-/// Answers `request`, whose revision was checked, with the store at `current`; sets header.revision.
-/// `pages` nullptr: none are remembered, as for a state that is not applied yet.
+/// Answers `request`, whose revision was checked, with the store at `current`; sets
+/// header.revision. `pages` nullptr: none are remembered, as for a state that is not applied yet.
 Result<etcdserverpb::RangeResponse> EvaluateRange(History& history,
                                                   const etcdserverpb::RangeRequest& request,
                                                   Revision current, PageCounts* pages);

@@ -8,8 +8,7 @@
 
 namespace coterie::kv {
 
-Store::Store(runtime::Executor&, StoreOptions options)
-    : state_(std::make_unique<State>(options)) {}
+Store::Store(runtime::Executor&, StoreOptions options) : state_(std::make_unique<State>(options)) {}
 Store::~Store() = default;
 
 Status Store::Load(storage::Engine& engine) {
