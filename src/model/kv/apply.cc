@@ -32,7 +32,8 @@ Status CheckShape(const PutView& put) {
   if (put.ignore_value && !put.value.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "value is provided");
   }
-  if (put.ignore_lease && put.lease != 0) return Fail(ErrorCode::kInvalidArgument, "lease is provided");
+  if (put.ignore_lease && put.lease != 0)
+    return Fail(ErrorCode::kInvalidArgument, "lease is provided");
   return Ok();
 }
 
@@ -43,8 +44,10 @@ bool IsBroken(ErrorCode code) {
     case ErrorCode::kDiskFull:
     case ErrorCode::kSyncFailed:
     case ErrorCode::kCorruptState:
-    case ErrorCode::kNewerData: return true;
-    default: return false;
+    case ErrorCode::kNewerData:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -63,7 +66,8 @@ Result<std::unique_ptr<model::StateMachine::Answer>> Applier::Run(
       response = Dispatch(*parsed, command.index);
     }
   }
-  if (!response && IsBroken(response.error().code)) return std::unexpected(std::move(response.error()));
+  if (!response && IsBroken(response.error().code))
+    return std::unexpected(std::move(response.error()));
   writer_.EndCommand();
   if (!answer_wanted_) return nullptr;
   return std::make_unique<Answer>(std::move(response));
@@ -71,15 +75,23 @@ Result<std::unique_ptr<model::StateMachine::Answer>> Applier::Run(
 
 Result<Applier::Response> Applier::Dispatch(const Command& command, LogIndex index) {
   switch (command.operation_case()) {
-    case Command::kPut: return Apply(ViewOf(command.put()));
-    case Command::kDeleteRange: return Apply(command.delete_range());
-    case Command::kTxn: return Apply(command.txn());
-    case Command::kCompaction: return Apply(command.compaction());
-    case Command::kLeaseGrant: return Apply(command.lease_grant(), index);
-    case Command::kLeaseRevoke: return Apply(command.lease_revoke());
-    case Command::OPERATION_NOT_SET: break;
+    case Command::kPut:
+      return Apply(ViewOf(command.put()));
+    case Command::kDeleteRange:
+      return Apply(command.delete_range());
+    case Command::kTxn:
+      return Apply(command.txn());
+    case Command::kCompaction:
+      return Apply(command.compaction());
+    case Command::kLeaseGrant:
+      return Apply(command.lease_grant(), index);
+    case Command::kLeaseRevoke:
+      return Apply(command.lease_revoke());
+    case Command::OPERATION_NOT_SET:
+      break;
   }
-  // A newer version knows what this means; to skip it would make this replica differ from the others.
+  // A newer version knows what this means; to skip it would make this replica differ from the
+  // others.
   if (!Command::GetReflection()->GetUnknownFields(command).empty()) {
     return Fail(ErrorCode::kNewerData, "kv: unknown command");
   }
@@ -147,8 +159,8 @@ Result<DeleteRangeResponse> Applier::DeleteRange(const DeleteRangeRequest& reque
   return response;
 }
 
-// [etcd] decides every compare and checks every operation on the taken path before the first write, so
-// that a txn never stops half-way.
+// [etcd] decides every compare and checks every operation on the taken path before the first write,
+// so that a txn never stops half-way.
 Result<Applier::Response> Applier::Apply(const TxnRequest& request) {
   // The number of operations is for the door to limit: the limit may differ between replicas.
   COT_TRY(Store::Validate(request, std::numeric_limits<std::size_t>::max()));
@@ -197,7 +209,7 @@ Status Applier::RunOperation(const RequestOp& op, etcdserverpb::ResponseOp& out)
   if (op.has_request_range()) {
     if (!answer_wanted_) return Ok();  // reads change nothing
     COT_ASSIGN(auto range,
-               EvaluateRange(writer_.history(), op.request_range(), writer_.current()));
+               EvaluateRange(writer_.history(), op.request_range(), writer_.current(), nullptr));
     *out.mutable_response_range() = std::move(range);
   } else if (op.has_request_put()) {
     const PutView put = ViewOf(op.request_put());
@@ -246,8 +258,8 @@ Result<Applier::Response> Applier::Apply(const etcdserverpb::LeaseRevokeRequest&
     return Fail(ErrorCode::kLeaseNotFound, "requested lease not found");
   }
   std::vector<std::string> keys;
-  COT_TRY(writer_.history().ScanAttachments(
-      request.id(), [&](std::string_view key) { keys.emplace_back(key); }));
+  COT_TRY(writer_.history().ScanAttachments(request.id(),
+                                            [&](std::string_view key) { keys.emplace_back(key); }));
   for (const auto& key : keys) {
     COT_ASSIGN(const Head old, writer_.history().Newest(key));
     if (!old.live() || old.lease != request.id()) {

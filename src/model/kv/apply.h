@@ -10,15 +10,16 @@
 
 namespace coterie::kv {
 
-/// Runs commands, one after another, on one Writer. A refusal is in the Answer's Result and has changed
-/// nothing; an Error of Run means that the Engine or its contents are broken.
+/// Runs commands, one after another, on one Writer. A refusal is in the Answer's Result and has
+/// changed nothing; an Error of Run means that the Engine or its contents are broken.
 class Applier {
  public:
   using Response = Answer::Response;
 
   explicit Applier(Writer& writer) : writer_(writer) {}
 
-  Result<std::unique_ptr<model::StateMachine::Answer>> Run(const model::StateMachine::Command& command);
+  Result<std::unique_ptr<model::StateMachine::Answer>> Run(
+      const model::StateMachine::Command& command);
 
  private:
   Result<Response> Dispatch(const Command& command, LogIndex index);

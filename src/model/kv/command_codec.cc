@@ -5,7 +5,8 @@
 namespace coterie::kv {
 namespace {
 
-// Field numbers of Command, and of the two lease requests (proto/coterie/command.proto, etcd/rpc.proto).
+// Field numbers of Command, and of the two lease requests (proto/coterie/command.proto,
+// etcd/rpc.proto).
 enum CommandField { kPut = 1, kDeleteRange, kTxn, kCompaction, kLeaseGrant, kLeaseRevoke };
 constexpr unsigned kWireVarint = 0;
 constexpr unsigned kWireBytes = 2;
@@ -36,11 +37,20 @@ bool ReadField(std::string_view& in, std::uint64_t tag, PutView& put) {
   const auto number = GetVarint(in);
   if (!number) return false;
   switch (tag) {
-    case Tag(3, kWireVarint): put.lease = static_cast<std::int64_t>(*number); return true;
-    case Tag(4, kWireVarint): put.prev_kv = *number != 0; return true;
-    case Tag(5, kWireVarint): put.ignore_value = *number != 0; return true;
-    case Tag(6, kWireVarint): put.ignore_lease = *number != 0; return true;
-    default: return false;
+    case Tag(3, kWireVarint):
+      put.lease = static_cast<std::int64_t>(*number);
+      return true;
+    case Tag(4, kWireVarint):
+      put.prev_kv = *number != 0;
+      return true;
+    case Tag(5, kWireVarint):
+      put.ignore_value = *number != 0;
+      return true;
+    case Tag(6, kWireVarint):
+      put.ignore_lease = *number != 0;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -67,7 +77,8 @@ std::string EncodeLeaseRevoke(std::int64_t id) {
 }
 
 std::optional<PutView> DecodePut(std::string_view command) {
-  if (command.empty() || command[0] != static_cast<char>(Tag(kPut, kWireBytes))) return std::nullopt;
+  if (command.empty() || command[0] != static_cast<char>(Tag(kPut, kWireBytes)))
+    return std::nullopt;
   command.remove_prefix(1);
   auto in = GetLengthPrefixed(command);
   if (!in || !command.empty()) return std::nullopt;

@@ -5,9 +5,10 @@
 #include <string>
 #include <string_view>
 
-// Commands for the replicated log out of requests as they came from the wire: the bytes are embedded, not
-// parsed and written again. The result is what serialising a Command with that field would give. The
-// caller has validated the request; what is malformed is refused when it is applied.
+// Commands for the replicated log out of requests as they came from the wire: the bytes are
+// embedded, not parsed and written again. The result is what serialising a Command with that field
+// would give. The caller has validated the request; what is malformed is refused when it is
+// applied.
 namespace coterie::kv {
 
 std::string EncodePut(std::string_view serialized_put_request);

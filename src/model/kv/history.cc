@@ -43,7 +43,8 @@ Result<Head> History::Newest(std::string_view key) {
   return head;
 }
 
-Result<std::optional<History::Version>> History::VersionAt(std::string_view key, Revision revision) {
+Result<std::optional<History::Version>> History::VersionAt(std::string_view key,
+                                                           Revision revision) {
   const std::string record = layout::KeyRecord(key, revision);
   std::optional<std::string> bytes;
   const storage::Batch::Change* change = pending_ != nullptr ? pending_->Find(record) : nullptr;
@@ -87,8 +88,8 @@ Status History::Scan(std::string_view key, std::string_view range_end, Revision 
   return ScanRecords(cursor, begin, end, revision, visit);
 }
 
-// One forward scan. Of each key's records, newest first: those after `revision` are stepped over, the next
-// one counts, the rest is stepped over; a long run is left with a seek.
+// One forward scan. Of each key's records, newest first: those after `revision` are stepped over,
+// the next one counts, the rest is stepped over; a long run is left with a seek.
 Status History::ScanRecords(Cursor& cursor, const std::string& begin, const std::string& end,
                             Revision revision, const Visit& visit) {
   COT_ASSERT(revision >= 0);
@@ -133,10 +134,9 @@ Status History::ScanAttachments(std::int64_t lease,
                                 const std::function<void(std::string_view)>& visit) {
   const std::string prefix = layout::AttachmentPrefix(lease);
   // -1 is the id with the greatest bit pattern.
-  const std::string end =
-      lease == -1 ? layout::SpaceEnd(layout::kAttachments)
-                  : layout::AttachmentPrefix(static_cast<std::int64_t>(
-                        static_cast<std::uint64_t>(lease) + 1));
+  const std::string end = lease == -1 ? layout::SpaceEnd(layout::kAttachments)
+                                      : layout::AttachmentPrefix(static_cast<std::int64_t>(
+                                            static_cast<std::uint64_t>(lease) + 1));
   Cursor cursor(engine_, pending_, prefix, end);
   for (cursor.Seek(prefix); cursor.Valid(); cursor.Next()) {
     visit(cursor.key().substr(prefix.size()));

@@ -12,15 +12,16 @@
 
 namespace coterie::kv {
 
-/// One version of one key. Views are valid during the visit, or as long as what they were read from.
+/// One version of one key. Views are valid during the visit, or as long as what they were read
+/// from.
 struct VersionView {
   std::string_view key;
   Head head;
   std::string_view value;
 };
 
-/// Reading versions: of the Engine alone, or with an Apply call's pending batch laid over it. Lives for
-/// one read or one Apply call. All reads may answer kCorruptState and the Engine's errors.
+/// Reading versions: of the Engine alone, or with an Apply call's pending batch laid over it. Lives
+/// for one read or one Apply call. All reads may answer kCorruptState and the Engine's errors.
 class History {
  public:
   /// `pending` nullptr: the Engine alone.
@@ -40,9 +41,11 @@ class History {
   using Visit = std::function<bool(const VersionView&)>;
   /// Visits, in key order, the version live at `revision` of each key in [key, range_end) (etcd's
   /// meaning of range_end). The batch must not change meanwhile.
-  Status Scan(std::string_view key, std::string_view range_end, Revision revision, const Visit& visit);
+  Status Scan(std::string_view key, std::string_view range_end, Revision revision,
+              const Visit& visit);
   /// Visits the keys attached to a lease, in order.
-  Status ScanAttachments(std::int64_t lease, const std::function<void(std::string_view key)>& visit);
+  Status ScanAttachments(std::int64_t lease,
+                         const std::function<void(std::string_view key)>& visit);
 
  private:
   Cursor& KeysCursor();

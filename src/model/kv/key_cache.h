@@ -9,9 +9,10 @@
 
 namespace coterie::kv {
 
-/// The newest change of recently used keys, so that overwriting one reads nothing. A key that is absent
-/// here may still exist; a key that is here is up to date. Grows over its bound between calls of Trim,
-/// because what one Apply changed must stay until its batch is in the Engine. Never iterated in hash order.
+/// The newest change of recently used keys, so that overwriting one reads nothing. A key that is
+/// absent here may still exist; a key that is here is up to date. Grows over its bound between
+/// calls of Trim, because what one Apply changed must stay until its batch is in the Engine. Never
+/// iterated in hash order.
 class KeyCache {
  public:
   explicit KeyCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}

@@ -224,7 +224,8 @@ Result<Meta> ParseMeta(std::string_view bytes) {
   const auto term = index ? GetVarint(bytes) : std::nullopt;
   const auto revision = term ? GetVarint(bytes) : std::nullopt;
   const auto compacted = revision ? GetVarint(bytes) : std::nullopt;
-  if (!compacted || Signed(*revision) < 1) return Fail(ErrorCode::kCorruptState, "kv: state record");
+  if (!compacted || Signed(*revision) < 1)
+    return Fail(ErrorCode::kCorruptState, "kv: state record");
   return Meta{LogIndex(*index), Term(*term), Signed(*revision), Signed(*compacted) - 1};
 }
 

@@ -9,7 +9,8 @@ Status LeaseTable::Load(const storage::Engine& engine) {
   leases_.clear();
   changes_.clear();
   ++generation_;
-  const auto at = engine.Iterate(layout::SpaceBegin(layout::kLeases), layout::SpaceEnd(layout::kLeases));
+  const auto at =
+      engine.Iterate(layout::SpaceBegin(layout::kLeases), layout::SpaceEnd(layout::kLeases));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
     const auto id = layout::ParseLeaseRecord(at->key());
     const auto lease = layout::ParseLease(at->value());
@@ -47,7 +48,8 @@ std::optional<std::deque<std::int64_t>> LeaseTable::ChangedSince(std::uint64_t g
   COT_ASSERT(generation <= generation_);
   const std::uint64_t missed = generation_ - generation;
   if (missed > changes_.size()) return std::nullopt;
-  return std::deque<std::int64_t>(changes_.end() - static_cast<std::ptrdiff_t>(missed), changes_.end());
+  return std::deque<std::int64_t>(changes_.end() - static_cast<std::ptrdiff_t>(missed),
+                                  changes_.end());
 }
 
 }  // namespace coterie::kv

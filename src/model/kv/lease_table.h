@@ -10,8 +10,8 @@
 
 namespace coterie::kv {
 
-/// The leases of the replicated state, in memory as well as in the Engine: a put asks for its lease on
-/// every replica. About 100 bytes a lease; keys are attached in the Engine only.
+/// The leases of the replicated state, in memory as well as in the Engine: a put asks for its lease
+/// on every replica. About 100 bytes a lease; keys are attached in the Engine only.
 class LeaseTable {
  public:
   using Leases = std::map<std::int64_t, layout::Lease>;
@@ -25,7 +25,8 @@ class LeaseTable {
 
   /// Counts grants and revocations, and loads.
   std::uint64_t generation() const { return generation_; }
-  /// The ids that changed after `generation`, oldest first; nullptr when that is too long ago to know.
+  /// The ids that changed after `generation`, oldest first; nullptr when that is too long ago to
+  /// know.
   std::optional<std::deque<std::int64_t>> ChangedSince(std::uint64_t generation) const;
 
  private:

@@ -30,7 +30,8 @@ const storage::Batch::Change* Pending::Find(std::string_view key) {
   return found == order_.end() ? nullptr : &batch_.changes()[*found];
 }
 
-Cursor::Cursor(const storage::Engine& engine, Pending* pending, std::string lower, std::string upper)
+Cursor::Cursor(const storage::Engine& engine, Pending* pending, std::string lower,
+               std::string upper)
     : upper_(upper), base_(engine.Iterate(std::move(lower), std::move(upper))), pending_(pending) {
   COT_ASSERT(!upper_.empty());
 }
@@ -41,8 +42,8 @@ bool Cursor::PendingAtEnd() const {
 
 std::string_view Cursor::PendingKey() const { return pending_->batch_.changes()[*at_].key; }
 
-// Stops on the smaller of the two sides; a pending change hides the Engine's record of the same key,
-// and a pending deletion shows nothing.
+// Stops on the smaller of the two sides; a pending change hides the Engine's record of the same
+// key, and a pending deletion shows nothing.
 void Cursor::Settle() {
   from_pending_ = false;
   while (!PendingAtEnd()) {

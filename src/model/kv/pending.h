@@ -12,8 +12,8 @@
 
 namespace coterie::kv {
 
-/// The batch of the Apply call under way, readable in order: what later commands of the call must see.
-/// Indexed only when somebody reads, because most commands never do.
+/// The batch of the Apply call under way, readable in order: what later commands of the call must
+/// see. Indexed only when somebody reads, because most commands never do.
 class Pending {
  public:
   Pending() : order_(Less{&batch_}) {}
@@ -47,8 +47,8 @@ class Pending {
   Order order_;  // positions in batch_, of the last change of each key
 };
 
-/// Forward iteration over the Engine with a pending batch, if there is one, laid over it. Seek again after
-/// the batch has changed. Views are valid until it moves.
+/// Forward iteration over the Engine with a pending batch, if there is one, laid over it. Seek
+/// again after the batch has changed. Views are valid until it moves.
 class Cursor {
  public:
   /// Iterates [lower, upper) of the engine's state at this call.

@@ -14,9 +14,10 @@ std::unexpected<Error> Corrupt(const char* what) { return Fail(ErrorCode::kCorru
 
 }  // namespace
 
-// Walks the event log up to the compacted revision and deletes what each event made garbage: the version
-// it replaced, and itself if it was a deletion. Nothing is searched for: an event names its predecessor.
-// Events before the compacted revision go too; those of that revision stay, for watchers that start there.
+// Walks the event log up to the compacted revision and deletes what each event made garbage: the
+// version it replaced, and itself if it was a deletion. Nothing is searched for: an event names its
+// predecessor. Events before the compacted revision go too; those of that revision stay, for
+// watchers that start there.
 Result<bool> Store::PurgeSome(std::size_t records_max) {
   COT_ASSERT(state_->engine != nullptr);
   COT_ASSERT(records_max > 0);
@@ -25,11 +26,13 @@ Result<bool> Store::PurgeSome(std::size_t records_max) {
   if (cursor.finished >= compacted) return false;
   storage::Batch batch;
   std::size_t seen = 0;
-  const auto at = state_->engine->Iterate(
-      layout::EventRecord(cursor.next.revision, cursor.next.sub), layout::EventRecord(compacted + 1, 0));
+  const auto at =
+      state_->engine->Iterate(layout::EventRecord(cursor.next.revision, cursor.next.sub),
+                              layout::EventRecord(compacted + 1, 0));
   for (at->SeekToFirst(); at->Valid() && seen < records_max; at->Next(), ++seen) {
     const auto position = layout::ParseEventRecord(at->key());
-    const auto event = position ? layout::ParseEvent(position->revision, at->value()) : std::nullopt;
+    const auto event =
+        position ? layout::ParseEvent(position->revision, at->value()) : std::nullopt;
     if (!event) return Corrupt("kv: event record");
     if (event->prev_mod != 0) batch.Delete(layout::KeyRecord(event->key, event->prev_mod));
     if (!event->put) batch.Delete(layout::KeyRecord(event->key, position->revision));
@@ -44,8 +47,8 @@ Result<bool> Store::PurgeSome(std::size_t records_max) {
   return more;
 }
 
-// The versions that a reader at or after the compacted revision can see, oldest reader included, up to
-// `revision`; so what PurgeSome has or has not deleted yet does not count.
+// The versions that a reader at or after the compacted revision can see, oldest reader included, up
+// to `revision`; so what PurgeSome has or has not deleted yet does not count.
 Result<Store::HashAt> Store::HashKv(Revision revision) const {
   COT_ASSERT(state_->engine != nullptr);
   const Revision compacted = state_->meta.compacted;
@@ -60,7 +63,8 @@ Result<Store::HashAt> Store::HashKv(Revision revision) const {
       state_->engine->Iterate(layout::SpaceBegin(layout::kKeys), layout::SpaceEnd(layout::kKeys));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
     const auto record = layout::ParseKeyRecord(at->key());
-    const auto version = record ? layout::ParseVersion(record->revision, at->value()) : std::nullopt;
+    const auto version =
+        record ? layout::ParseVersion(record->revision, at->value()) : std::nullopt;
     if (!version) return Corrupt("kv: key record");
     if (record->revision > revision || record->prefix == done) continue;
     if (record->revision <= compacted) {

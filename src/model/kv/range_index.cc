@@ -60,7 +60,8 @@ RangeIndex::NodePtr RangeIndex::Merge(NodePtr low, NodePtr high) {
   return result;
 }
 
-void RangeIndex::Insert(std::string begin, std::string end, std::uint64_t id, WatchCursor* watcher) {
+void RangeIndex::Insert(std::string begin, std::string end, std::uint64_t id,
+                        WatchCursor* watcher) {
   COT_ASSERT(watcher != nullptr);
   COT_ASSERT(!end.empty());
   if (end == std::string_view("\0", 1)) end.clear();
@@ -82,7 +83,8 @@ void RangeIndex::Remove(std::string_view begin, std::uint64_t id) {
 
 RangeIndex::NodePtr RangeIndex::RemoveFrom(NodePtr tree, std::string_view begin, std::uint64_t id) {
   COT_ASSERT(tree != nullptr);
-  if (tree->id == id && tree->begin == begin) return Merge(std::move(tree->left), std::move(tree->right));
+  if (tree->id == id && tree->begin == begin)
+    return Merge(std::move(tree->left), std::move(tree->right));
   NodePtr& side = Before(*tree, begin, id) ? tree->right : tree->left;
   side = RemoveFrom(std::move(side), begin, id);
   Update(*tree);

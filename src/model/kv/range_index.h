@@ -11,9 +11,9 @@ namespace coterie::kv {
 
 class WatchCursor;
 
-/// Half-open key ranges, searched by a key inside them: a treap ordered by begin where each node knows
-/// the greatest end below it (an interval tree [CLRS §14.3]). Insert and Remove O(log n), Stab
-/// O(log n + matches) for ranges that do not pile up.
+/// Half-open key ranges, searched by a key inside them: a treap ordered by begin where each node
+/// knows the greatest end below it (an interval tree [CLRS §14.3]). Insert and Remove O(log n),
+/// Stab O(log n + matches) for ranges that do not pile up.
 class RangeIndex {
  public:
   RangeIndex();
@@ -44,11 +44,14 @@ class RangeIndex {
   };
   using NodePtr = std::unique_ptr<Node>;
 
-  static bool EndsAfter(std::string_view end, std::string_view key) { return end.empty() || key < end; }
+  static bool EndsAfter(std::string_view end, std::string_view key) {
+    return end.empty() || key < end;
+  }
   static void Update(Node& node);
   static bool Before(const Node& node, std::string_view begin, std::uint64_t id);
   /// Splits into nodes before (begin, id) and the others.
-  static void Split(NodePtr tree, std::string_view begin, std::uint64_t id, NodePtr& low, NodePtr& high);
+  static void Split(NodePtr tree, std::string_view begin, std::uint64_t id, NodePtr& low,
+                    NodePtr& high);
   static NodePtr Merge(NodePtr low, NodePtr high);
   static NodePtr RemoveFrom(NodePtr tree, std::string_view begin, std::uint64_t id);
 

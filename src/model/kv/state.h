@@ -3,6 +3,7 @@
 #include "model/kv/key_cache.h"
 #include "model/kv/layout.h"
 #include "model/kv/lease_table.h"
+#include "model/kv/range.h"
 #include "model/kv/store.h"
 #include "model/kv/watch_hub.h"
 
@@ -18,6 +19,7 @@ struct StoreState {
   layout::Meta meta;
   layout::PurgeCursor purge;
   KeyCache cache;
+  PageCounts pages;
   LeaseTable leases;
   WatchHub hub;
 };

@@ -8,8 +8,7 @@
 
 namespace coterie::kv {
 
-Store::Store(runtime::Executor&, StoreOptions options)
-    : state_(std::make_unique<State>(options)) {}
+Store::Store(runtime::Executor&, StoreOptions options) : state_(std::make_unique<State>(options)) {}
 Store::~Store() = default;
 
 Status Store::Load(storage::Engine& engine) {
@@ -18,6 +17,7 @@ Status Store::Load(storage::Engine& engine) {
   state_->meta = layout::Meta();
   state_->purge = layout::PurgeCursor();
   state_->cache.Clear();
+  state_->pages.Clear();
   COT_ASSIGN(const auto meta, engine.Get(layout::MetaRecord()));
   if (meta) {
     COT_ASSIGN(state_->meta, layout::ParseMeta(*meta));
@@ -65,7 +65,7 @@ Result<etcdserverpb::RangeResponse> Store::Range(const etcdserverpb::RangeReques
   const layout::Meta& meta = state_->meta;
   COT_TRY(CheckRevision(request.revision(), meta.revision, meta.compacted));
   History history(*state_->engine, state_->cache, nullptr);
-  auto response = EvaluateRange(history, request, meta.revision);
+  auto response = EvaluateRange(history, request, meta.revision, &state_->pages);
   state_->cache.Trim();
   return response;
 }

@@ -17,11 +17,12 @@
 
 namespace coterie::kv {
 
-/// A point of the store's history: every mutating command makes the next one. A fresh store is at 1.
+/// A point of the store's history: every mutating command makes the next one. A fresh store is
+/// at 1.
 using Revision = std::int64_t;
 
-/// The answer to one Command: the matching etcd response with only `header.revision` filled in (and the
-/// nested headers of a txn), or why the command was refused, identically on every replica.
+/// The answer to one Command: the matching etcd response with only `header.revision` filled in (and
+/// the nested headers of a txn), or why the command was refused, identically on every replica.
 struct Answer final : model::StateMachine::Answer {
   using Response =
       std::variant<etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse,
@@ -39,31 +40,31 @@ struct StoreOptions {
 };
 
 struct WatchSpec {
-  std::string key;        ///< "" and range_end as in etcd's WatchCreateRequest
+  std::string key;  ///< "" and range_end as in etcd's WatchCreateRequest
   std::string range_end;
-  Revision start = 0;     ///< 0: from the next revision on
+  Revision start = 0;  ///< 0: from the next revision on
   bool prev_kv = false;
   bool no_put = false;
   bool no_delete = false;
 };
 
-/// One watcher: a cursor into the store's history. Never buffers: it reads the shared ring of recent
-/// events, or the engine when it is further behind.
+/// One watcher: a cursor into the store's history. Never buffers: it reads the shared ring of
+/// recent events, or the engine when it is further behind.
 class Watcher {
  public:
   virtual ~Watcher() = default;
   struct Events {
     std::vector<mvccpb::Event> events;  ///< whole revisions only, in order
-    Revision revision = 0;              ///< the store's revision when this was made (for the header)
+    Revision revision = 0;  ///< the store's revision when this was made (for the header)
   };
-  /// The next events, about `bytes_max` bytes of them but at least one revision if there is one; empty
-  /// when it has caught up. Error kCompacted (the message is the compacted revision in decimal): the
-  /// watcher is finished.
+  /// The next events, about `bytes_max` bytes of them but at least one revision if there is one;
+  /// empty when it has caught up. Error kCompacted (the message is the compacted revision in
+  /// decimal): the watcher is finished.
   virtual Result<Events> Poll(std::size_t bytes_max) = 0;
   /// Whether Poll may have something: false is certain, true may turn out empty.
   virtual bool pending() const = 0;
-  /// All events up to and including this revision have been polled. 0 while the watch's start lies beyond
-  /// the next revision: nothing, progress included, is due before it.
+  /// All events up to and including this revision have been polled. 0 while the watch's start lies
+  /// beyond the next revision: nothing, progress included, is due before it.
   virtual Revision synced_to() const = 0;
 };
 
@@ -73,9 +74,9 @@ struct LeaseInfo {
   std::vector<std::string> keys;  ///< only when asked
 };
 
-/// The etcd data model: multi-version keys, transactions, watches and leases with etcd's exact revision
-/// rules. State lives in the Engine; what is in memory is bounded. Reads see the newest applied state;
-/// linearizability is the caller's (node::Replica::ReadBarrier). Single reactor.
+/// The etcd data model: multi-version keys, transactions, watches and leases with etcd's exact
+/// revision rules. State lives in the Engine; what is in memory is bounded. Reads see the newest
+/// applied state; linearizability is the caller's (node::Replica::ReadBarrier). Single reactor.
 class Store final : public model::StateMachine {
  public:
   Store(runtime::Executor& executor, StoreOptions options);
@@ -90,9 +91,10 @@ class Store final : public model::StateMachine {
   Revision revision() const;
   Revision compact_revision() const;
 
-  /// Checks a request for everything that does not depend on state, as etcd does before it proposes:
-  /// kEmptyKey, kDuplicateKey, kTooManyOperations, kInvalidArgument ("value is provided", "lease is
-  /// provided", "key not found" for an empty op, "invalid sort option": the etcd text is the message).
+  /// Checks a request for everything that does not depend on state, as etcd does before it
+  /// proposes: kEmptyKey, kDuplicateKey, kTooManyOperations, kInvalidArgument ("value is provided",
+  /// "lease is provided", "key not found" for an empty op, "invalid sort option": the etcd text is
+  /// the message).
   static Status Validate(const etcdserverpb::RangeRequest& request);
   static Status Validate(const etcdserverpb::PutRequest& request);
   static Status Validate(const etcdserverpb::DeleteRangeRequest& request);
@@ -113,8 +115,8 @@ class Store final : public model::StateMachine {
   };
   Result<HashAt> HashKv(Revision revision) const;
 
-  /// Never fails for a compacted start: the first Poll does. The watcher must not outlive the Store.
-  /// `wake` is notified whenever it may have become pending.
+  /// Never fails for a compacted start: the first Poll does. The watcher must not outlive the
+  /// Store. `wake` is notified whenever it may have become pending.
   std::unique_ptr<Watcher> Watch(WatchSpec spec, runtime::Notification& wake);
 
   /// Leases in the replicated state, by id.
@@ -123,8 +125,8 @@ class Store final : public model::StateMachine {
   /// Changes whenever a lease is granted or revoked (for LeaseKeeper).
   std::uint64_t lease_generation() const;
 
-  /// Deletes some of what compaction made garbage; true if there is more. Called by the driver when idle;
-  /// invisible to readers, and may differ between replicas in progress but not in result.
+  /// Deletes some of what compaction made garbage; true if there is more. Called by the driver when
+  /// idle; invisible to readers, and may differ between replicas in progress but not in result.
   Result<bool> PurgeSome(std::size_t records_max);
 
   std::uint64_t approximate_bytes() const;
@@ -135,8 +137,8 @@ class Store final : public model::StateMachine {
   std::unique_ptr<State> state_;
 };
 
-/// Who expires leases: lives on every replica, counts only while its replica leads. Pure: time is passed
-/// in. A new leader gives every lease its full TTL again, so that none ends early.
+/// Who expires leases: lives on every replica, counts only while its replica leads. Pure: time is
+/// passed in. A new leader gives every lease its full TTL again, so that none ends early.
 class LeaseKeeper {
  public:
   explicit LeaseKeeper(const Store& store);

@@ -16,7 +16,8 @@
 
 namespace coterie::kv::testing {
 
-/// The plainest Engine that can be right: a map, copied when it is written to while somebody iterates.
+/// The plainest Engine that can be right: a map, copied when it is written to while somebody
+/// iterates.
 class MapEngine final : public storage::Engine {
  public:
   using Map = std::map<std::string, std::string, std::less<>>;
@@ -26,8 +27,12 @@ class MapEngine final : public storage::Engine {
     if (map_.use_count() > 1) map_ = std::make_shared<Map>(*map_);
     for (const auto& change : batch.changes()) {
       switch (change.kind) {
-        case storage::Batch::Kind::kPut: (*map_)[change.key] = change.value; break;
-        case storage::Batch::Kind::kDelete: map_->erase(change.key); break;
+        case storage::Batch::Kind::kPut:
+          (*map_)[change.key] = change.value;
+          break;
+        case storage::Batch::Kind::kDelete:
+          map_->erase(change.key);
+          break;
         case storage::Batch::Kind::kDeleteRange:
           map_->erase(map_->lower_bound(change.key), map_->lower_bound(change.value));
       }
@@ -61,7 +66,10 @@ class MapEngine final : public storage::Engine {
   class MapIterator final : public storage::Iterator {
    public:
     MapIterator(const MapEngine& engine, std::string lower, std::string upper)
-        : engine_(engine), map_(engine.map_), lower_(std::move(lower)), upper_(std::move(upper)),
+        : engine_(engine),
+          map_(engine.map_),
+          lower_(std::move(lower)),
+          upper_(std::move(upper)),
           at_(map_->end()) {}
     bool Valid() const override {
       return at_ != map_->end() && at_->first >= lower_ && (upper_.empty() || at_->first < upper_);
@@ -144,7 +152,8 @@ struct Kv {
     const auto response = Put(request);
     return response ? response->header().revision() : -1;
   }
-  Result<etcdserverpb::DeleteRangeResponse> Delete(const std::string& key, const std::string& end = {},
+  Result<etcdserverpb::DeleteRangeResponse> Delete(const std::string& key,
+                                                   const std::string& end = {},
                                                    bool prev_kv = false) {
     etcdserverpb::DeleteRangeRequest request;
     request.set_key(key);
@@ -208,10 +217,44 @@ struct Kv {
 
 inline const std::string kAll(1, '\0');
 
+inline void AddPut(google::protobuf::RepeatedPtrField<etcdserverpb::RequestOp>* ops,
+                   const std::string& key, const std::string& value) {
+  auto* put = ops->Add()->mutable_request_put();
+  put->set_key(key);
+  put->set_value(value);
+}
+inline void AddDelete(google::protobuf::RepeatedPtrField<etcdserverpb::RequestOp>* ops,
+                      const std::string& key, const std::string& end = {}) {
+  auto* request = ops->Add()->mutable_request_delete_range();
+  request->set_key(key);
+  request->set_range_end(end);
+}
+inline void AddRange(google::protobuf::RepeatedPtrField<etcdserverpb::RequestOp>* ops,
+                     const std::string& key, Revision revision = 0) {
+  auto* request = ops->Add()->mutable_request_range();
+  request->set_key(key);
+  request->set_revision(revision);
+}
+inline etcdserverpb::Compare* AddCompare(etcdserverpb::TxnRequest& txn, const std::string& key,
+                                         etcdserverpb::Compare::CompareTarget target,
+                                         etcdserverpb::Compare::CompareResult result) {
+  auto* compare = txn.add_compare();
+  compare->set_key(key);
+  compare->set_target(target);
+  compare->set_result(result);
+  return compare;
+}
+inline std::string Keys(const etcdserverpb::RangeResponse& response) {
+  std::string out;
+  for (const auto& kv : response.kvs()) out += kv.key() + " ";
+  return out;
+}
+
 /// "PUT a=1@3" or "DEL a@4", with the previous value in brackets where there is one.
 inline std::string Text(const mvccpb::Event& event) {
   const bool put = event.type() == mvccpb::Event::PUT;
-  std::string out = put ? "PUT " + event.kv().key() + "=" + event.kv().value() : "DEL " + event.kv().key();
+  std::string out =
+      put ? "PUT " + event.kv().key() + "=" + event.kv().value() : "DEL " + event.kv().key();
   out += "@" + std::to_string(event.kv().mod_revision());
   if (event.has_prev_kv()) out += "[" + event.prev_kv().value() + "]";
   return out;

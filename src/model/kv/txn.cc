@@ -17,23 +17,34 @@ int Sign(std::int64_t a, std::int64_t b) { return a < b ? -1 : a > b ? 1 : 0; }
 // A union that does not match the target reads as 0 or empty.
 int Difference(const Compare& compare, const VersionView& version) {
   switch (compare.target()) {
-    case Compare::VERSION: return Sign(version.head.version, compare.version());
-    case Compare::CREATE: return Sign(version.head.create, compare.create_revision());
-    case Compare::MOD: return Sign(version.head.mod, compare.mod_revision());
-    case Compare::VALUE: return version.value.compare(compare.value());
-    case Compare::LEASE: return Sign(version.head.lease, compare.lease());
-    default: return 0;
+    case Compare::VERSION:
+      return Sign(version.head.version, compare.version());
+    case Compare::CREATE:
+      return Sign(version.head.create, compare.create_revision());
+    case Compare::MOD:
+      return Sign(version.head.mod, compare.mod_revision());
+    case Compare::VALUE:
+      return version.value.compare(compare.value());
+    case Compare::LEASE:
+      return Sign(version.head.lease, compare.lease());
+    default:
+      return 0;
   }
 }
 
 bool Holds(const Compare& compare, const VersionView& version) {
   const int difference = Difference(compare, version);
   switch (compare.result()) {
-    case Compare::EQUAL: return difference == 0;
-    case Compare::NOT_EQUAL: return difference != 0;
-    case Compare::GREATER: return difference > 0;
-    case Compare::LESS: return difference < 0;
-    default: return true;
+    case Compare::EQUAL:
+      return difference == 0;
+    case Compare::NOT_EQUAL:
+      return difference != 0;
+    case Compare::GREATER:
+      return difference > 0;
+    case Compare::LESS:
+      return difference < 0;
+    default:
+      return true;
   }
 }
 
@@ -56,19 +67,20 @@ Result<bool> Holds(History& history, const Compare& compare, Revision current) {
   return compare.target() != Compare::VALUE && Holds(compare, VersionView{});
 }
 
-Status FillReadTxn(History& history, const TxnRequest& request, const TxnPath& path, Revision current,
-                   TxnResponse& response) {
+Status FillReadTxn(History& history, const TxnRequest& request, const TxnPath& path,
+                   Revision current, TxnResponse& response) {
   response.set_succeeded(path.succeeded);
   auto nested = path.nested.begin();
   for (const auto& op : path.Branch(request)) {
     auto& out = *response.add_responses();
     if (op.has_request_txn()) {
       out.mutable_response_txn()->mutable_header();
-      COT_TRY(FillReadTxn(history, op.request_txn(), *nested++, current, *out.mutable_response_txn()));
+      COT_TRY(
+          FillReadTxn(history, op.request_txn(), *nested++, current, *out.mutable_response_txn()));
       continue;
     }
     COT_ASSERT(op.has_request_range());
-    COT_ASSIGN(auto range, EvaluateRange(history, op.request_range(), current));
+    COT_ASSIGN(auto range, EvaluateRange(history, op.request_range(), current, nullptr));
     *out.mutable_response_range() = std::move(range);
   }
   return Ok();

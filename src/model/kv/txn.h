@@ -19,8 +19,10 @@ struct TxnPath {
   }
 };
 
-/// Decides all compares, nested ones too, against the state at `current`: before anything is written.
-Result<TxnPath> DecidePath(History& history, const etcdserverpb::TxnRequest& request, Revision current);
+/// Decides all compares, nested ones too, against the state at `current`: before anything is
+/// written.
+Result<TxnPath> DecidePath(History& history, const etcdserverpb::TxnRequest& request,
+                           Revision current);
 
 /// Checks the revisions of the ranges on the path. Errors: kFutureRevision, kCompacted.
 Status CheckRanges(const etcdserverpb::TxnRequest& request, const TxnPath& path, Revision current,

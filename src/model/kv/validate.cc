@@ -23,11 +23,16 @@ Status CheckTxn(const TxnRequest& request, std::size_t operations_max);
 
 Status CheckOperation(const RequestOp& op, std::size_t operations_max) {
   switch (op.request_case()) {
-    case RequestOp::kRequestRange: return Store::Validate(op.request_range());
-    case RequestOp::kRequestPut: return Store::Validate(op.request_put());
-    case RequestOp::kRequestDeleteRange: return Store::Validate(op.request_delete_range());
-    case RequestOp::kRequestTxn: return CheckTxn(op.request_txn(), operations_max);
-    case RequestOp::REQUEST_NOT_SET: break;
+    case RequestOp::kRequestRange:
+      return Store::Validate(op.request_range());
+    case RequestOp::kRequestPut:
+      return Store::Validate(op.request_put());
+    case RequestOp::kRequestDeleteRange:
+      return Store::Validate(op.request_delete_range());
+    case RequestOp::kRequestTxn:
+      return CheckTxn(op.request_txn(), operations_max);
+    case RequestOp::REQUEST_NOT_SET:
+      break;
   }
   return Fail(ErrorCode::kInvalidArgument, "key not found");
 }
@@ -81,7 +86,9 @@ class WriteSet {
 
  private:
   // Ends are exclusive; "" means there is none.
-  static bool Ends(std::string_view end, std::string_view key) { return !end.empty() && key >= end; }
+  static bool Ends(std::string_view end, std::string_view key) {
+    return !end.empty() && key >= end;
+  }
   static std::string EndOf(std::string_view key, std::string_view range_end) {
     if (range_end.empty()) return std::string(key) + '\0';
     if (range_end == std::string_view("\0", 1)) return {};

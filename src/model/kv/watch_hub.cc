@@ -156,10 +156,12 @@ Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events
   const Revision upto = std::min(state_.hub.recent_from(), state_.meta.revision + 1);
   COT_ASSERT(next_ < upto);
   History history(*state_.engine, state_.cache, nullptr);
-  const auto at = state_.engine->Iterate(layout::EventRecord(next_, 0), layout::EventRecord(upto, 0));
+  const auto at =
+      state_.engine->Iterate(layout::EventRecord(next_, 0), layout::EventRecord(upto, 0));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
     const auto position = layout::ParseEventRecord(at->key());
-    const auto event = position ? layout::ParseEvent(position->revision, at->value()) : std::nullopt;
+    const auto event =
+        position ? layout::ParseEvent(position->revision, at->value()) : std::nullopt;
     if (!event) return Fail(ErrorCode::kCorruptState, "kv: event record");
     if (position->revision != next_ && bytes >= bytes_max && !out.events.empty()) {
       next_ = position->revision;
@@ -167,8 +169,12 @@ Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events
     }
     next_ = position->revision;
     if (!Matches(event->key) || !Wants(event->put)) continue;
-    RecentEvent full{.revision = position->revision, .put = event->put, .prev_mod = event->prev_mod,
-                     .head = {}, .key = std::string(event->key), .value = {}};
+    RecentEvent full{.revision = position->revision,
+                     .put = event->put,
+                     .prev_mod = event->prev_mod,
+                     .head = {},
+                     .key = std::string(event->key),
+                     .value = {}};
     if (full.put) {
       COT_ASSIGN(auto version, history.VersionAt(full.key, full.revision));
       if (!version) return Fail(ErrorCode::kCorruptState, "kv: event without its version");
@@ -182,8 +188,8 @@ Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events
   return Ok();
 }
 
-// A deletion carries its key and revision only. The previous version is what could be read one revision
-// earlier: nothing on creation, nothing if that is compacted.
+// A deletion carries its key and revision only. The previous version is what could be read one
+// revision earlier: nothing on creation, nothing if that is compacted.
 Status WatchCursor::Append(const RecentEvent& event, std::size_t& bytes, Events& out) {
   mvccpb::Event& made = out.events.emplace_back();
   made.set_type(event.put ? mvccpb::Event::PUT : mvccpb::Event::DELETE);
@@ -197,7 +203,8 @@ Status WatchCursor::Append(const RecentEvent& event, std::size_t& bytes, Events&
     kv.set_value(event.value);
   }
   bytes += event.key.size() + event.value.size() + 32;
-  if (!spec_.prev_kv || event.prev_mod == 0 || event.revision - 1 < state_.meta.compacted) return Ok();
+  if (!spec_.prev_kv || event.prev_mod == 0 || event.revision - 1 < state_.meta.compacted)
+    return Ok();
   History history(*state_.engine, state_.cache, nullptr);
   COT_ASSIGN(const auto prev, history.VersionAt(event.key, event.prev_mod));
   if (!prev) return Fail(ErrorCode::kCorruptState, "kv: a live version has no record");

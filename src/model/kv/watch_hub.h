@@ -27,8 +27,8 @@ struct RecentEvent {
   std::size_t bytes() const { return sizeof(RecentEvent) + key.size() + value.size(); }
 };
 
-/// A watcher's place in the history. Between matching events it stands still and counts as caught up;
-/// the first matching event makes it pending and remembers where.
+/// A watcher's place in the history. Between matching events it stands still and counts as caught
+/// up; the first matching event makes it pending and remembers where.
 class WatchCursor final : public Watcher {
  public:
   WatchCursor(StoreState& state, WatchSpec spec, runtime::Notification& wake);
@@ -51,10 +51,10 @@ class WatchCursor final : public Watcher {
   StoreState& state_;
   WatchSpec spec_;
   runtime::Notification& wake_;
-  std::uint64_t id_ = 0;     // in the hub
-  Revision next_ = 0;        // pending: the first revision not yet polled; else: the first one wanted
+  std::uint64_t id_ = 0;  // in the hub
+  Revision next_ = 0;     // pending: the first revision not yet polled; else: the first one wanted
   bool pending_ = false;
-  bool compacted_ = false;   // finished
+  bool compacted_ = false;  // finished
 };
 
 /// Recent events, and who watches which keys. While nobody watches, no events are kept.
@@ -65,8 +65,8 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   bool watched() const { return !watchers_.empty(); }
-  /// Takes the events of one Apply call, whole revisions in order, and wakes who watches their keys.
-  /// `revision`: the store's, now.
+  /// Takes the events of one Apply call, whole revisions in order, and wakes who watches their
+  /// keys. `revision`: the store's, now.
   void Publish(std::vector<RecentEvent> events, Revision revision);
   /// Another state was loaded: nothing recent is known, and watchers read on in the Engine.
   void OnLoad(Revision revision_before, Revision revision);

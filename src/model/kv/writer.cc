@@ -6,7 +6,8 @@
 
 namespace coterie::kv {
 
-void Writer::Put(std::string_view key, std::string_view value, const Head& old, std::int64_t lease) {
+void Writer::Put(std::string_view key, std::string_view value, const Head& old,
+                 std::int64_t lease) {
   const Head head{.mod = next(),
                   .create = old.live() ? old.create : next(),
                   .version = old.version + 1,
@@ -27,7 +28,8 @@ void Writer::Delete(std::string_view key, const Head& old) {
   Record(key, old, Head{.mod = next()}, {});
 }
 
-void Writer::Record(std::string_view key, const Head& old, const Head& head, std::string_view value) {
+void Writer::Record(std::string_view key, const Head& old, const Head& head,
+                    std::string_view value) {
   COT_ASSERT(old.mod < head.mod);
   const Revision prev_mod = old.live() ? old.mod : 0;
   pending_.Put(layout::EventRecord(head.mod, changes_),

@@ -9,11 +9,12 @@
 
 namespace coterie::kv {
 
-/// The changes of one Apply call: gathers their records in one batch, counts revisions, and lets every
-/// command read what those before it did.
+/// The changes of one Apply call: gathers their records in one batch, counts revisions, and lets
+/// every command read what those before it did.
 class Writer {
  public:
-  explicit Writer(StoreState& state) : state_(state), history_(*state.engine, state.cache, &pending_) {}
+  explicit Writer(StoreState& state)
+      : state_(state), history_(*state.engine, state.cache, &pending_) {}
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
