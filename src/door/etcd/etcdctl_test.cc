@@ -125,7 +125,7 @@ std::vector<std::string> Commands() {
       "CTL compaction 6 --physical",
       "CTL get a --rev 5",
       "CTL watch --rev 2 a",
-      FirstLines(1, "CTL lock mutex") + "; CTL lock mutex echo locked",
+      FirstLines(1, "CTL lock mutex") + "; CTL lock another echo locked",
       FirstLines(2, "CTL elect election me"),
       "CTL member list | cut -d, -f2,5-",
       "CTL endpoint health -w json",
