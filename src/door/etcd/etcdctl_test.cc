@@ -20,6 +20,7 @@ struct Peer {
         command.replace(at, what.size(), with);
       }
     };
+    replace("(exec CTL", "(exec etcdctl --endpoints " + endpoint);
     replace("CTL", "timeout 20 etcdctl --endpoints " + endpoint);
     replace("URL", "http://" + endpoint);
     replace("LEASE", lease);
@@ -30,9 +31,11 @@ struct Peer {
   }
 };
 
-/// Reads the first COUNT lines that a command which does not end by itself prints, then ends it.
+/// Reads the first COUNT lines that a command which does not end by itself prints, then kills it: asked to
+/// end, it might or might not find the time to release what it holds.
 std::string FirstLines(int count, const std::string& command) {
-  return "head -n " + std::to_string(count) + " < <(exec " + command + " 2>&1); kill $!; wait $! 2>/dev/null";
+  return "timeout 20 head -n " + std::to_string(count) + " < <(exec " + command +
+         " 2>&1); kill -9 $!; wait $! 2>/dev/null";
 }
 
 std::string Mask(std::string text) {
@@ -142,7 +145,7 @@ std::vector<std::string> Commands() {
       "curl -s URL/health | sed 's/,\"reason\":\"\"//'",
       "curl -s -o /dev/null -w '%{http_code}' -X POST URL/version",
       "curl -s -o /dev/null -w '%{http_code}' URL/nothing",
-      "CTL del election --prefix",
+      "CTL del election --prefix; CTL del mutex --prefix",
       "CTL get '' --prefix --keys-only",
       "CTL get '' --from-key -w json",
   };
