@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "check/register_model.h"
 #include "check/store_model.h"
@@ -27,16 +28,17 @@ struct Component {
 class Components {
  public:
   explicit Components(const Ops& ops) {
+    std::unordered_set<std::string_view> keys;  // its order never shows: it is sorted below
     for (const Operation* op : ops) {
-      ForEachKey(*op, [&](const std::string& key, const std::string&) { keys_.push_back(key); });
+      ForEachKey(*op, [&](const std::string& key, const std::string&) { keys.insert(key); });
       for (const auto* branch : {&op->success, &op->failure}) {
         for (const Step& step : *branch) {
-          for (const KeyValue& kv : step.seen) keys_.push_back(kv.key);
+          for (const KeyValue& kv : step.seen) keys.insert(kv.key);
         }
       }
     }
+    keys_.assign(keys.begin(), keys.end());
     std::ranges::sort(keys_);
-    keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
     parent_.resize(keys_.size());
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (const Operation* op : ops) Connect(*op);
