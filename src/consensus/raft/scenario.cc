@@ -60,6 +60,7 @@ void Scenario::Command(const Words& words) {
 void Scenario::Start(Node& node) {
   const Disk& disk = node.disk;
   Config config{.self = node.id};
+  if (narrow_) config.append_bytes_max = config.inflight_messages_max = 1;
   Restored restored{disk.hard,          disk.compacted, disk.compacted_term,
                     disk.configuration, disk.entries,   disk.applied};
   node.raft = std::make_unique<Raft>(config, std::move(restored), node.random, now_);
@@ -212,6 +213,8 @@ bool Scenario::GroupCommand(const Words& words) {
         Start(*nodes_[id]);
       }
     }
+  } else if (words[0] == "narrow") {
+    narrow_ = true;
   } else if (words[0] == "run") {
     RunAll();
   } else if (words[0] == "state") {

@@ -19,6 +19,7 @@ namespace coterie::raft {
 /// a line (`#` starts a comment that is kept):
 ///
 ///     group 1 2 3 [learners 4] [spare 5]   new replicas; spares know the group but are not in it
+///     narrow               (before group) one entry a message, one message under way
 ///     timeout N            N's election deadline passes
 ///     heartbeat N          N's heartbeat is due
 ///     pass MS              time moves; only due ticks run
@@ -87,6 +88,7 @@ class Scenario {
   std::map<Link, std::deque<Message>> links_;
   std::set<Link> cut_;
   bool loud_ = true;
+  bool narrow_ = false;
   std::string out_;
   ClusterInvariants invariants_;
   std::string broken_;

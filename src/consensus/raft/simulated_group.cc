@@ -53,7 +53,7 @@ SimulatedGroup::SimulatedGroup(std::uint64_t seed) : random_(seed) {
   if (random_.Chance(0.3)) {
     // Churn: leaders lose most of their followers again and again, as in [Raft fig. 8].
     first.voters = Some(random_, 5);
-    weights_.reconfigure = weights_.compact = 0;
+    weights_.reconfigure = weights_.compact = weights_.snapshot = 0;
     weights_.cut = 12;
     weights_.heal = 4;
     weights_.time = 90;
