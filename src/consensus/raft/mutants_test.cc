@@ -41,7 +41,7 @@ TEST_P(RaftMutant, IsKilled) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, RaftMutant,
-    testing::Values(Case{Mutant::R1, "R1", 5000}, Case{Mutant::R3, "R3", 5000},
+    testing::Values(Case{Mutant::R1, "R1", 5000}, Case{Mutant::R3, "R3", 20000},
                     Case{Mutant::R4, "R4", 5000}, Case{Mutant::R5, "R5", 5000},
                     Case{Mutant::R6, "R6", 5000}, Case{Mutant::R7, "R7", 5000},
                     Case{Mutant::R8, "R8", 5000}, Case{Mutant::R9, "R9", 5000},
