@@ -1,5 +1,5 @@
-// Claims about RaftLog alone: what a write vouches for after truncation, what a reset and a compaction
-// keep, and how far back a hint goes.
+// Claims about RaftLog alone: what a write vouches for after truncation, what a reset and a
+// compaction keep, and how far back a hint goes.
 
 #include "consensus/raft/log.h"
 
@@ -11,10 +11,12 @@ namespace coterie::raft {
 namespace {
 
 EntryPtr At(std::uint64_t index, std::uint64_t term) {
-  return std::make_shared<const Entry>(Entry{Term(term), LogIndex(index), EntryKind::kCommand, "x"});
+  return std::make_shared<const Entry>(
+      Entry{Term(term), LogIndex(index), EntryKind::kCommand, "x"});
 }
 
-EntryPtr ConfigurationAt(std::uint64_t index, std::uint64_t term, const Configuration& configuration) {
+EntryPtr ConfigurationAt(std::uint64_t index, std::uint64_t term,
+                         const Configuration& configuration) {
   return std::make_shared<const Entry>(
       Entry{Term(term), LogIndex(index), EntryKind::kConfiguration, Encode(configuration)});
 }
@@ -24,8 +26,8 @@ const Configuration kJoint{{NodeId(4)}, {NodeId(1), NodeId(2), NodeId(3)}, {Node
 
 RaftLog Empty() { return RaftLog(LogIndex(0), Term(0), kOld, {}, LogIndex(0), LogIndex(0)); }
 
-// The ABA race: 2/1 is being written, then 2/2, then 2/1 again. On disk after the first write's end comes
-// the second; only the third makes 2/1 durable.
+// The ABA race: 2/1 is being written, then 2/2, then 2/1 again. On disk after the first write's end
+// comes the second; only the third makes 2/1 durable.
 TEST(RaftLog, AWriteDoesNotVouchForAnEntryThatCameBack) {
   RaftLog log = Empty();
   log.Append(At(1, 1));
@@ -106,7 +108,8 @@ TEST(RaftLog, AResetWaitsForItsOwnWrite) {
 TEST(Configuration, SurvivesEncodingAndRefusesDamage) {
   const std::string bytes = Encode(kJoint);
   EXPECT_EQ(DecodeConfiguration(bytes), kJoint);
-  for (std::size_t i = 0; i < bytes.size(); ++i) EXPECT_EQ(DecodeConfiguration(bytes.substr(0, i)), std::nullopt);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    EXPECT_EQ(DecodeConfiguration(bytes.substr(0, i)), std::nullopt);
   EXPECT_EQ(DecodeConfiguration(bytes + "x"), std::nullopt);
   EXPECT_FALSE(IsWellFormed(Configuration{}));
   EXPECT_FALSE(IsWellFormed(Configuration{{NodeId(1)}, {}, {NodeId(1)}}));

@@ -1,5 +1,5 @@
-// Claim: the randomized test is strong enough to notice each of these classic mistakes within a bounded
-// number of seeds; and it stays quiet about the core without a mistake.
+// Claim: the randomized test is strong enough to notice each of these classic mistakes within a
+// bounded number of seeds; and it stays quiet about the core without a mistake.
 
 #include <gtest/gtest.h>
 
@@ -63,14 +63,16 @@ TEST(RaftMutant, R3IsKilledByFigure8) {
   EXPECT_NE(scenario.broken(), "");
 }
 
-// The ABA race needs three terms within one disk write; see log_test.cc for the same without the mistake.
+// The ABA race needs three terms within one disk write; see log_test.cc for the same without the
+// mistake.
 TEST(RaftMutant, AbaIsKilledByThreeWrites) {
   active_mutant = Mutant::kAba;
   RaftLog log(LogIndex(0), Term(0), {}, {}, LogIndex(0), LogIndex(0));
   std::uint64_t persist_id = 0;
   for (std::uint64_t term : {1, 2, 1}) {
     if (persist_id > 0) log.Truncate(LogIndex(1));
-    log.Append(std::make_shared<const Entry>(Entry{Term(term), LogIndex(1), EntryKind::kCommand, ""}));
+    log.Append(
+        std::make_shared<const Entry>(Entry{Term(term), LogIndex(1), EntryKind::kCommand, ""}));
     log.TakeUnwritten(++persist_id);
   }
   log.OnPersisted(1);
