@@ -1,4 +1,5 @@
-// Elections: first a poll that costs nobody a term (pre-vote), then the vote [Raft §5.2; thesis §9.6].
+// Elections: first a poll that costs nobody a term (pre-vote), then the vote [Raft §5.2; thesis
+// §9.6].
 
 #include <utility>
 

@@ -55,14 +55,16 @@ void ClusterInvariants::CheckElection(const Raft& raft, Watched& watched) {
   watched.last = raft.last_index();
 }
 
-// One index and term name one entry with one predecessor; by induction the whole prefix is the same.
+// One index and term name one entry with one predecessor; by induction the whole prefix is the
+// same.
 void ClusterInvariants::CheckEntries(const Raft& raft, LogIndex first) {
   for (LogIndex i = std::max(first, raft.compacted_index() + 1); i <= raft.last_index(); ++i) {
     const EntryPtr entry = raft.EntryAt(i);
     const Seen seen{*raft.TermAt(i - 1), FingerprintOf(*entry)};
     const auto [at, added] = entries_.try_emplace({i, entry->term}, seen);
     if (added) continue;
-    if (at->second.previous_term != seen.previous_term || at->second.fingerprint != seen.fingerprint) {
+    if (at->second.previous_term != seen.previous_term ||
+        at->second.fingerprint != seen.fingerprint) {
       Break(raft, "Log Matching", i);
     }
   }

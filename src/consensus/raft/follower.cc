@@ -25,7 +25,8 @@ void Core::BecomeFollower(Term term, NodeId leader) {
   }
   // A follower that merely learns of a term keeps its patience: only a vote or a leader renews it.
   const auto* follower = std::get_if<Follower>(&role_);
-  const Instant election_at = follower && leader == NodeId(0) ? follower->election_at : NextElection();
+  const Instant election_at =
+      follower && leader == NodeId(0) ? follower->election_at : NextElection();
   role_ = Follower{.leader = leader, .heard = now_, .election_at = election_at};
 }
 
@@ -44,9 +45,9 @@ bool Core::HasLiveLeader() const {
   return now_ < follower->heard + config_.election_timeout;
 }
 
-// A replica that its newest configuration leaves out must still campaign until that configuration is
-// committed: the others may need its vote, which they cannot get while its log is longer than theirs. It
-// leads without counting itself, commits its own removal, and goes [thesis §4.2.2].
+// A replica that its newest configuration leaves out must still campaign until that configuration
+// is committed: the others may need its vote, which they cannot get while its log is longer than
+// theirs. It leads without counting itself, commits its own removal, and goes [thesis §4.2.2].
 bool Core::Promotable() const {
   if (IsVoter(configuration(), config_.self)) return true;
   return IsVoter(log_.ConfigurationAt(log_.commit()), config_.self);

@@ -14,7 +14,8 @@ namespace coterie::raft {
 namespace {
 
 std::string CheckLog(const RaftLog& log, Term term) {
-  if (log.compacted() > log.emitted() || log.emitted() > log.commit() || log.commit() > log.last()) {
+  if (log.compacted() > log.emitted() || log.emitted() > log.commit() ||
+      log.commit() > log.last()) {
     return fmt::format("1: cursors out of order: compacted {} emitted {} commit {} last {}",
                        log.compacted().value, log.emitted().value, log.commit().value,
                        log.last().value);
@@ -26,19 +27,21 @@ std::string CheckLog(const RaftLog& log, Term term) {
   Configuration configuration = log.ConfigurationAt(log.compacted());
   for (LogIndex i = log.compacted() + 1; i <= log.last(); ++i) {
     const Entry& entry = *log.At(i);
-    if (entry.index != i) return fmt::format("3: entry {} stands at {}", entry.index.value, i.value);
+    if (entry.index != i)
+      return fmt::format("3: entry {} stands at {}", entry.index.value, i.value);
     if (entry.term < previous) return fmt::format("3: the term decreases at {}", i.value);
     previous = entry.term;
     if (entry.kind != EntryKind::kConfiguration) continue;
     const Configuration next = *DecodeConfiguration(entry.payload);
-    const bool enters = IsJoint(next) && !IsJoint(configuration) &&
-                        next.outgoing == configuration.voters;
-    const bool leaves = !IsJoint(next) && IsJoint(configuration) &&
-                        next.voters == configuration.voters;
+    const bool enters =
+        IsJoint(next) && !IsJoint(configuration) && next.outgoing == configuration.voters;
+    const bool leaves =
+        !IsJoint(next) && IsJoint(configuration) && next.voters == configuration.voters;
     if (!enters && !leaves) return fmt::format("8: no joint step leads to {}", i.value);
     configuration = next;
   }
-  if (previous > term) return fmt::format("3: the log is of term {}, past {}", previous.value, term.value);
+  if (previous > term)
+    return fmt::format("3: the log is of term {}, past {}", previous.value, term.value);
   if (configuration != log.configuration()) return "8: not the newest configuration is in force";
   return {};
 }

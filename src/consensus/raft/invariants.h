@@ -10,9 +10,9 @@
 
 namespace coterie::raft {
 
-/// Watches all replicas of one group from outside and checks the five promises of [Raft fig. 3] over
-/// everything it has ever seen: Election Safety, Leader Append-Only, Log Matching, Leader Completeness
-/// and State Machine Safety. For tests and simulation: it sees what no replica can.
+/// Watches all replicas of one group from outside and checks the five promises of [Raft fig. 3]
+/// over everything it has ever seen: Election Safety, Leader Append-Only, Log Matching, Leader
+/// Completeness and State Machine Safety. For tests and simulation: it sees what no replica can.
 ///
 /// Call Observe for a replica after each event on it. An event costs the length of that replica's
 /// uncommitted tail; memory grows with the log ever written.
@@ -25,7 +25,9 @@ class ClusterInvariants {
   const std::string& Check() const { return broken_; }
 
   /// The highest index any replica has committed; a linearizable read must not be older.
-  LogIndex committed() const { return committed_.empty() ? LogIndex(0) : committed_.rbegin()->first; }
+  LogIndex committed() const {
+    return committed_.empty() ? LogIndex(0) : committed_.rbegin()->first;
+  }
 
  private:
   struct Seen {

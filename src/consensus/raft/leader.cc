@@ -1,4 +1,5 @@
-// Leading: the no-op that opens a term, appending, heartbeats, and what is committed [Raft §5.3, §5.4.2].
+// Leading: the no-op that opens a term, appending, heartbeats, and what is committed [Raft §5.3,
+// §5.4.2].
 
 #include <limits>
 #include <utility>
@@ -79,8 +80,8 @@ void Core::MaybeCommit() {
   const LogIndex agreed = std::min(AgreedIndex(*this, leader, configuration()), log_.last());
   const LogIndex before = log_.commit();
   if (agreed <= before) return;
-  // Only an entry of the own term is committed by counting; earlier ones come along with it. An older
-  // entry on a majority can still be overwritten [Raft §5.4.2, fig. 8].
+  // Only an entry of the own term is committed by counting; earlier ones come along with it. An
+  // older entry on a majority can still be overwritten [Raft §5.4.2, fig. 8].
   if (log_.TermAt(agreed) != term_ && !COT_MUTANT(R3)) return;
   for (LogIndex i = before + 1; i <= agreed; ++i) {
     const std::size_t bytes = BytesOf(*log_.At(i));
@@ -102,8 +103,8 @@ bool Core::QuorumHeard(const Leader& leader) const {
   return heard > now_ - config_.election_timeout;
 }
 
-// CheckQuorum [thesis §6.2]: a leader that a majority no longer answers steps down, so that its clients
-// look for the one that replaced it, and so that its vote is free.
+// CheckQuorum [thesis §6.2]: a leader that a majority no longer answers steps down, so that its
+// clients look for the one that replaced it, and so that its vote is free.
 void Core::Heartbeat() {
   Leader& leader = std::get<Leader>(role_);
   COT_ASSERT(leader.heartbeat_at <= now_);

@@ -1,4 +1,5 @@
-// Handing over on purpose [thesis §3.10]: bring the target up to date, then tell it to campaign now.
+// Handing over on purpose [thesis §3.10]: bring the target up to date, then tell it to campaign
+// now.
 
 #include "base/assert.h"
 #include "consensus/raft/configuration.h"

@@ -10,7 +10,10 @@ namespace coterie::raft {
 
 RaftLog::RaftLog(LogIndex compacted, Term compacted_term, Configuration configuration,
                  std::vector<EntryPtr> entries, LogIndex commit, LogIndex applied)
-    : compacted_(compacted), compacted_term_(compacted_term), commit_(compacted), emitted_(applied) {
+    : compacted_(compacted),
+      compacted_term_(compacted_term),
+      commit_(compacted),
+      emitted_(applied) {
   configurations_.push_back({compacted, std::move(configuration)});
   for (EntryPtr& entry : entries) Append(std::move(entry));
   written_ = durable_ = last();
@@ -68,8 +71,8 @@ void RaftLog::Truncate(LogIndex from) {
   const LogIndex kept = last();
   written_ = std::min(written_, kept);
   durable_ = std::min(durable_, kept);
-  // A write under way no longer vouches for what was cut off, not even if an entry with the same index
-  // and term comes back later: on disk other entries are between the two (the ABA race).
+  // A write under way no longer vouches for what was cut off, not even if an entry with the same
+  // index and term comes back later: on disk other entries are between the two (the ABA race).
   if (!COT_MUTANT(kAba)) {
     for (Write& write : writes_) write.last = std::min(write.last, kept);
   }

@@ -27,8 +27,8 @@ Result<LogIndex> Core::ProposeConfiguration(std::vector<NodeId> voters,
     return Fail(ErrorCode::kProposalDropped, "a leadership transfer is under way");
   }
   if (!COT_MUTANT(R12)) {
-    // Two changes at once, or one on top of another that may not survive, could leave two majorities
-    // that do not meet (Ongaro's note on the thesis §4.1, raft-dev, July 2015).
+    // Two changes at once, or one on top of another that may not survive, could leave two
+    // majorities that do not meet (Ongaro's note on the thesis §4.1, raft-dev, July 2015).
     const bool under_way = IsJoint(configuration()) || log_.configuration_index() > log_.commit();
     if (under_way) return Fail(ErrorCode::kProposalDropped, "a membership change is under way");
     if (log_.commit() < leader->first_index) {
@@ -70,8 +70,8 @@ void Core::OnConfigurationCommitted() {
   AppendAsLeader(EntryKind::kConfiguration, Encode(alone));
 }
 
-// A leader may manage a group it is not part of until the change is committed [Raft §6]; then it hands
-// over to the most advanced voter instead of letting the group run into its election timeout.
+// A leader may manage a group it is not part of until the change is committed [Raft §6]; then it
+// hands over to the most advanced voter instead of letting the group run into its election timeout.
 void Core::StepDownIfRemoved() {
   if (IsVoter(configuration(), config_.self)) return;
   Leader& leader = std::get<Leader>(role_);

@@ -27,8 +27,8 @@ struct Entry {
 };
 using EntryPtr = std::shared_ptr<const Entry>;
 
-/// Who votes and who only learns. While `outgoing` is not empty the configuration is joint: agreement
-/// needs a majority of both sets [Raft §6].
+/// Who votes and who only learns. While `outgoing` is not empty the configuration is joint:
+/// agreement needs a majority of both sets [Raft §6].
 struct Configuration {
   std::vector<NodeId> voters;
   std::vector<NodeId> outgoing;
@@ -45,7 +45,8 @@ struct RequestVote {
   LogIndex last_log_index;
   Term last_log_term;
   bool pre_vote = false;
-  bool leadership_transfer = false;  ///< set after TimeoutNow: voters do not wait for a silent leader
+  bool leadership_transfer =
+      false;  ///< set after TimeoutNow: voters do not wait for a silent leader
 };
 struct RequestVoteReply {
   Term term;
@@ -53,7 +54,8 @@ struct RequestVoteReply {
   bool granted = false;
 };
 
-/// Replicates entries and, empty, keeps leadership; carries the newest read round [Raft §5.3, §6.4].
+/// Replicates entries and, empty, keeps leadership; carries the newest read round [Raft §5.3,
+/// §6.4].
 struct AppendEntries {
   Term term;
   LogIndex prev_log_index;
@@ -65,15 +67,15 @@ struct AppendEntries {
 struct AppendEntriesReply {
   Term term;
   bool success = false;
-  LogIndex match_index;      ///< success: the log agrees up to here and is durable
-  LogIndex rejected_index;   ///< failure: the prev_log_index that did not match
-  LogIndex hint_index;       ///< failure: where the follower's log may agree
+  LogIndex match_index;     ///< success: the log agrees up to here and is durable
+  LogIndex rejected_index;  ///< failure: the prev_log_index that did not match
+  LogIndex hint_index;      ///< failure: where the follower's log may agree
   Term hint_term;
   std::uint64_t read_round = 0;
 };
 
-/// The driver has streamed a state up to `last_index` to the receiver, which has it complete beside its
-/// own state and now asks its core whether to take it [Raft §7].
+/// The driver has streamed a state up to `last_index` to the receiver, which has it complete beside
+/// its own state and now asks its core whether to take it [Raft §7].
 struct InstallSnapshot {
   Term term;
   LogIndex last_index;

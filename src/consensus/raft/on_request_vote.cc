@@ -6,8 +6,8 @@
 
 namespace coterie::raft {
 
-// [Raft §5.4.1]: the later last term wins, then the longer log. This is what keeps committed entries:
-// a candidate that lacks one cannot get a majority.
+// [Raft §5.4.1]: the later last term wins, then the longer log. This is what keeps committed
+// entries: a candidate that lacks one cannot get a majority.
 bool Core::IsUpToDate(LogIndex last_index, Term last_term) const {
   if (COT_MUTANT(R4)) return true;
   if (last_term != log_.last_term()) return last_term > log_.last_term();
@@ -15,8 +15,8 @@ bool Core::IsUpToDate(LogIndex last_index, Term last_term) const {
 }
 
 void Core::OnRequestVote(NodeId from, const RequestVote& message) {
-  // Whoever hears a leader does not help to depose it: a node that was removed, or cut off and back,
-  // cannot disturb a healthy group [thesis §4.2.3]. The leader itself asked for a transfer.
+  // Whoever hears a leader does not help to depose it: a node that was removed, or cut off and
+  // back, cannot disturb a healthy group [thesis §4.2.3]. The leader itself asked for a transfer.
   if (!message.leadership_transfer && HasLiveLeader()) return;
 
   if (message.pre_vote) {

@@ -50,7 +50,8 @@ void Core::SendNow(NodeId to, Message message) {
 
 void Core::SendDurably(NodeId to, Message message) {
   COT_ASSERT(to != config_.self);
-  if (COT_MUTANT(R1) && std::holds_alternative<RequestVoteReply>(message)) return SendNow(to, message);
+  if (COT_MUTANT(R1) && std::holds_alternative<RequestVoteReply>(message))
+    return SendNow(to, message);
   if (COT_MUTANT(R6) && std::holds_alternative<AppendEntriesReply>(message)) {
     return SendNow(to, message);
   }

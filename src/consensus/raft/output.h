@@ -8,8 +8,8 @@
 
 namespace coterie::raft {
 
-/// What a replica must never forget [Raft fig. 2 "persistent state"]. The commit index rides along so
-/// that a restart applies sooner; it is a hint, not a promise.
+/// What a replica must never forget [Raft fig. 2 "persistent state"]. The commit index rides along
+/// so that a restart applies sooner; it is a hint, not a promise.
 struct HardState {
   Term term;
   NodeId vote;
@@ -27,7 +27,8 @@ struct ReadReady {
 
 /// What the driver must do, obeyed in this order:
 ///  1. send `messages` (may go at once, in parallel with 2);
-///  2. write `install_snapshot`'s log reset, `entries` and `hard_state` to the WAL in one batch, fsync;
+///  2. write `install_snapshot`'s log reset, `entries` and `hard_state` to the WAL in one batch,
+///  fsync;
 ///     then call OnPersisted(persist_id), and only then send `messages_after_persist`;
 ///  3. apply `committed` in order; answer `reads` once applied that far; fail `reads_failed`;
 ///  4. stream a snapshot to each of `snapshot_wanted`, then call OnSnapshotSent.

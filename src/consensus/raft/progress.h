@@ -11,9 +11,9 @@ namespace coterie::raft {
 
 /// What a leader knows of one other member's log, and how it sends to it:
 ///
-///   kProbe      looking for where the logs agree: one message, then wait for its answer or a heartbeat
-///   kReplicate  agreed: stream entries optimistically within the window
-///   kSnapshot   needs entries the leader has forgotten: wait for the driver's stream
+///   kProbe      looking for where the logs agree: one message, then wait for its answer or a
+///   heartbeat kReplicate  agreed: stream entries optimistically within the window kSnapshot needs
+///   entries the leader has forgotten: wait for the driver's stream
 ///
 /// Bounded: the window holds at most inflight_messages_max records.
 class Progress {
@@ -39,10 +39,11 @@ class Progress {
   void Sent(LogIndex last, std::size_t bytes);
   /// The probe is out; nothing more until an answer.
   void ProbeSent() { probe_sent_ = true; }
-  /// The member says its log agrees up to `match`; the leader still has the entries after `compacted`.
+  /// The member says its log agrees up to `match`; the leader still has the entries after
+  /// `compacted`.
   void Succeeded(LogIndex match, LogIndex compacted);
-  /// The member refused `rejected`; `retry_at` is where the leader would look next. False if the answer
-  /// is stale.
+  /// The member refused `rejected`; `retry_at` is where the leader would look next. False if the
+  /// answer is stale.
   bool Rejected(LogIndex rejected, LogIndex retry_at);
   /// Back to looking, from what is known. With `wait`, not before the next heartbeat's answer.
   void Probe(LogIndex next, bool wait);

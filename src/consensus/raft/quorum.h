@@ -15,8 +15,8 @@ enum class Ballot { kNone, kGranted, kRefused };
 /// How many of `n` make a majority: two of them always share a member.
 std::size_t MajorityOf(std::size_t n);
 
-/// The largest value that a majority of `voters` has reached, given each one's value. An empty set binds
-/// nobody and so reaches everything: `Value`'s maximum.
+/// The largest value that a majority of `voters` has reached, given each one's value. An empty set
+/// binds nobody and so reaches everything: `Value`'s maximum.
 template <class Value, class ValueOf>
 Value MajorityValue(const std::vector<NodeId>& voters, Value top, ValueOf&& value_of) {
   if (voters.empty()) return top;

@@ -24,7 +24,8 @@ std::vector<NodeId> Draw(Random& random, std::size_t count_max) {
 }
 
 /// Tries every value from the top: the first that more than half have reached.
-std::uint64_t DumbMajority(const std::vector<NodeId>& voters, const std::map<NodeId, std::uint64_t>& at) {
+std::uint64_t DumbMajority(const std::vector<NodeId>& voters,
+                           const std::map<NodeId, std::uint64_t>& at) {
   if (voters.empty()) return kTop;
   for (std::uint64_t value = 20;; --value) {
     std::size_t reached = 0;

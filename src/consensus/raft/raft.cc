@@ -77,7 +77,8 @@ void Core::Step(NodeId from, const Message& message) {
   if (term > term_ && ProvesItsTerm(message)) {
     BecomeFollower(term, IsFromLeader(message) ? from : NodeId(0));
   }
-  // The message is on our stack and each handler is told its role's state; dispatch on both at once.
+  // The message is on our stack and each handler is told its role's state; dispatch on both at
+  // once.
   std::visit([&](auto& role, const auto& m) { On(role, from, m); }, role_, message);
 }
 

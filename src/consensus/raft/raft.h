@@ -21,16 +21,16 @@ enum class Role { kFollower, kPreCandidate, kCandidate, kLeader };
 /// What the driver found on disk.
 struct Restored {
   HardState hard_state;
-  LogIndex compacted;       ///< the state machine's snapshot covers up to here
+  LogIndex compacted;  ///< the state machine's snapshot covers up to here
   Term compacted_term;
-  Configuration configuration;  ///< in force at `compacted`
+  Configuration configuration;    ///< in force at `compacted`
   std::vector<EntryPtr> entries;  ///< (compacted, last]
-  LogIndex applied;         ///< >= compacted; entries up to here are not emitted again
+  LogIndex applied;               ///< >= compacted; entries up to here are not emitted again
 };
 
 /// One replica of a Raft group: a value with no I/O, no clock and no randomness of its own
-/// [Raft; Raft-thesis]. Every verb mutates state and adds to the pending Output; the driver then takes it.
-/// Not thread-safe. See README.md for the messages, invariants and the driver's duties.
+/// [Raft; Raft-thesis]. Every verb mutates state and adds to the pending Output; the driver then
+/// takes it. Not thread-safe. See README.md for the messages, invariants and the driver's duties.
 class Raft {
  public:
   /// `random` must outlive the core; `now` is the current instant.
@@ -50,10 +50,11 @@ class Raft {
   /// kOverloaded, kProposalDropped (a leadership transfer is under way).
   Result<LogIndex> Propose(std::string command);
   /// Starts moving to `target`'s voters and learners: joint first, then alone [Raft §6]. Errors:
-  /// kNotLeader, kProposalDropped (a change or a leadership transfer is under way, or no entry of this
-  /// term is committed yet), kInvalidArgument (no voters, a node named twice, too many).
+  /// kNotLeader, kProposalDropped (a change or a leadership transfer is under way, or no entry of
+  /// this term is committed yet), kInvalidArgument (no voters, a node named twice, too many).
   Result<LogIndex> ProposeConfiguration(std::vector<NodeId> voters, std::vector<NodeId> learners);
-  /// Asks for a read index: answered in Output::reads or reads_failed. Errors: kNotLeader, kOverloaded.
+  /// Asks for a read index: answered in Output::reads or reads_failed. Errors: kNotLeader,
+  /// kOverloaded.
   Status Read(ReadId id, Instant now);
   /// Asks the leader to hand over to `to`. Errors: kNotLeader, kBadTransferee.
   Status TransferLeadership(NodeId to, Instant now);
@@ -66,7 +67,8 @@ class Raft {
   void OnSnapshotSent(NodeId to, LogIndex index, bool ok, Instant now);
   /// The driver cannot reach `peer`: go back to probing it.
   void OnUnreachable(NodeId peer);
-  /// The state up to `index` (applied, durable in the state machine) lets the log forget its entries.
+  /// The state up to `index` (applied, durable in the state machine) lets the log forget its
+  /// entries.
   void Compact(LogIndex index);
 
   NodeId self() const;
@@ -95,7 +97,8 @@ class Raft {
   std::unique_ptr<Core> core_;
 };
 
-/// Checks every numbered invariant of README.md on one replica; "" or a sentence on the first broken one.
+/// Checks every numbered invariant of README.md on one replica; "" or a sentence on the first
+/// broken one.
 std::string CheckInvariants(const Raft& raft);
 
 }  // namespace coterie::raft

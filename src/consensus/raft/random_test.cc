@@ -1,6 +1,6 @@
-// Claim: under loss, duplication, reordering, crashes with torn disks, partitions, membership changes,
-// transfers and compaction, no promise of [Raft fig. 3] breaks, no read is stale, and once faults end
-// the group makes progress. Each seed draws its own mix of faults.
+// Claim: under loss, duplication, reordering, crashes with torn disks, partitions, membership
+// changes, transfers and compaction, no promise of [Raft fig. 3] breaks, no read is stale, and once
+// faults end the group makes progress. Each seed draws its own mix of faults.
 
 #include <gtest/gtest.h>
 
@@ -36,9 +36,10 @@ TEST(RaftRandom, PromisesHoldOverManySeeds) {
   EXPECT_GT(total.changes, kSeeds / 4);
   EXPECT_GT(total.crashes, kSeeds);
   EXPECT_GT(total.transfers, kSeeds / 4);
-  std::printf("elections %lu committed %lu reads %lu snapshots %lu changes %lu crashes %lu transfers %lu\n",
-              total.elections, total.committed, total.reads, total.snapshots, total.changes, total.crashes,
-              total.transfers);
+  std::printf(
+      "elections %lu committed %lu reads %lu snapshots %lu changes %lu crashes %lu transfers %lu\n",
+      total.elections, total.committed, total.reads, total.snapshots, total.changes, total.crashes,
+      total.transfers);
 }
 
 // `RAFT_SEED=n raft_random_test --gtest_filter=*OneSeed*` prints every event of one run.

@@ -1,6 +1,6 @@
-// Linearizable reads without writing to the log [Raft §8; thesis §6.4]. A read is safe at the commit
-// index once a quorum has confirmed, after the read arrived, that this replica still leads. Reads share
-// confirmation rounds; a round is a number on AppendEntries that its replies echo.
+// Linearizable reads without writing to the log [Raft §8; thesis §6.4]. A read is safe at the
+// commit index once a quorum has confirmed, after the read arrived, that this replica still leads.
+// Reads share confirmation rounds; a round is a number on AppendEntries that its replies echo.
 
 #include <algorithm>
 #include <limits>

@@ -49,8 +49,8 @@ std::string Scenario::Play(std::string_view script) {
 }
 
 void Scenario::Command(const Words& words) {
-  const bool known = GroupCommand(words) || ClientCommand(words) || NetworkCommand(words) ||
-                     MachineCommand(words);
+  const bool known =
+      GroupCommand(words) || ClientCommand(words) || NetworkCommand(words) || MachineCommand(words);
   if (!known) broken_ = "unknown command " + words[0];
   for (auto& [id, node] : nodes_) {
     if (node->raft) Settle(*node);
@@ -60,6 +60,7 @@ void Scenario::Command(const Words& words) {
 void Scenario::Start(Node& node) {
   const Disk& disk = node.disk;
   Config config{.self = node.id};
+  if (narrow_) config.append_bytes_max = config.inflight_messages_max = 1;
   Restored restored{disk.hard,          disk.compacted, disk.compacted_term,
                     disk.configuration, disk.entries,   disk.applied};
   node.raft = std::make_unique<Raft>(config, std::move(restored), node.random, now_);
@@ -79,8 +80,9 @@ void Scenario::Take(Node& node) {
   Output output = node.raft->TakeOutput();
   const auto id = node.id.value;
   if (output.leadership_changed) {
-    Say(fmt::format("{} is {} in term {}, leader {}", id, kRoles[static_cast<int>(node.raft->role())],
-                    node.raft->term().value, node.raft->leader().value));
+    Say(fmt::format("{} is {} in term {}, leader {}", id,
+                    kRoles[static_cast<int>(node.raft->role())], node.raft->term().value,
+                    node.raft->leader().value));
   }
   Send(node.id, output.messages);
   if (output.install_snapshot) {
@@ -90,7 +92,8 @@ void Scenario::Take(Node& node) {
   for (const EntryPtr& entry : output.committed) {
     if (entry->index != node.applied + 1) broken_ = "applied out of order";
     node.applied = entry->index;
-    if (entry->kind == EntryKind::kCommand) Say(fmt::format("{} applies {} {}", id, entry->index.value, entry->payload));
+    if (entry->kind == EntryKind::kCommand)
+      Say(fmt::format("{} applies {} {}", id, entry->index.value, entry->payload));
   }
   for (const ReadReady& read : output.reads) {
     Say(fmt::format("{} answers read {} at {}", id, read.id.value, read.index.value));
@@ -112,8 +115,12 @@ void Scenario::Persist(Node& node, std::uint64_t up_to) {
     node.writes.pop_front();
     Disk& disk = node.disk;
     if (write.install_snapshot) {
-      disk = Disk{disk.hard, write.install_snapshot->last_index, write.install_snapshot->last_term,
-                  write.install_snapshot->configuration, {}, write.install_snapshot->last_index};
+      disk = Disk{disk.hard,
+                  write.install_snapshot->last_index,
+                  write.install_snapshot->last_term,
+                  write.install_snapshot->configuration,
+                  {},
+                  write.install_snapshot->last_index};
     }
     if (!write.entries.empty()) {
       disk.entries.resize(write.entries.front()->index - disk.compacted - 1);
@@ -212,6 +219,8 @@ bool Scenario::GroupCommand(const Words& words) {
         Start(*nodes_[id]);
       }
     }
+  } else if (words[0] == "narrow") {
+    narrow_ = true;
   } else if (words[0] == "run") {
     RunAll();
   } else if (words[0] == "state") {

@@ -15,24 +15,25 @@
 
 namespace coterie::raft {
 
-/// Plays a text scenario over bare cores and answers what happened, a line per visible event. Commands, one
-/// a line (`#` starts a comment that is kept):
+/// Plays a text scenario over bare cores and answers what happened, a line per visible event.
+/// Commands, one a line (`#` starts a comment that is kept):
 ///
 ///     group 1 2 3 [learners 4] [spare 5]   new replicas; spares know the group but are not in it
+///     narrow               (before group) one entry a message, one message under way
 ///     timeout N            N's election deadline passes
 ///     heartbeat N          N's heartbeat is due
 ///     pass MS              time moves; only due ticks run
 ///     propose N TEXT | change N VOTERS [learners L] | transfer N TO | read N ID | compact N INDEX
-///     deliver FROM TO [COUNT]   the oldest messages on a link; `drop` loses them, `repeat` copies the
-///                          oldest one and delivers the copy, `last FROM TO` overtakes with the newest one
-///     persist N [ID]       N's disk finishes its writes (up to ID); `hold N` stops automatic finishing
-///     free N               N's disk finishes by itself again
-///     snapshot FROM TO     the wanted state arrives; `snapshot_lost FROM TO`
-///     cut A B ... | heal   the named nodes against the rest
-///     crash N | restart N | unreachable N PEER
-///     run                  deliver and persist until nothing is left
-///     state                one line per replica
-///     quiet / loud         whether messages are printed
+///     deliver FROM TO [COUNT]   the oldest messages on a link; `drop` loses them, `repeat` copies
+///     the
+///                          oldest one and delivers the copy, `last FROM TO` overtakes with the
+///                          newest one
+///     persist N [ID]       N's disk finishes its writes (up to ID); `hold N` stops automatic
+///     finishing free N               N's disk finishes by itself again snapshot FROM TO     the
+///     wanted state arrives; `snapshot_lost FROM TO` cut A B ... | heal   the named nodes against
+///     the rest crash N | restart N | unreachable N PEER run                  deliver and persist
+///     until nothing is left state                one line per replica quiet / loud         whether
+///     messages are printed
 class Scenario {
  public:
   Scenario();
@@ -87,6 +88,7 @@ class Scenario {
   std::map<Link, std::deque<Message>> links_;
   std::set<Link> cut_;
   bool loud_ = true;
+  bool narrow_ = false;
   std::string out_;
   ClusterInvariants invariants_;
   std::string broken_;

@@ -1,5 +1,6 @@
-// Claim: each scenario of testdata/ happens exactly as written there, and breaks no promise. A changed
-// answer is to be understood before it is accepted: RAFT_REWRITE=1 raft_scenario_test writes the new ones.
+// Claim: each scenario of testdata/ happens exactly as written there, and breaks no promise. A
+// changed answer is to be understood before it is accepted: RAFT_REWRITE=1 raft_scenario_test
+// writes the new ones.
 
 #include <gtest/gtest.h>
 

@@ -16,8 +16,8 @@ struct Printer {
                        m.granted ? "granted" : "refused");
   }
   std::string operator()(const AppendEntries& m) const {
-    std::string text = fmt::format("AppendEntries t{} prev {}/{}", m.term.value, m.prev_log_index.value,
-                                   m.prev_log_term.value);
+    std::string text = fmt::format("AppendEntries t{} prev {}/{}", m.term.value,
+                                   m.prev_log_index.value, m.prev_log_term.value);
     for (const EntryPtr& entry : m.entries) {
       text += fmt::format(" {}/{}", entry->index.value, entry->term.value);
       if (entry->kind == EntryKind::kConfiguration) text += "!";
@@ -38,7 +38,9 @@ struct Printer {
     return fmt::format("InstallSnapshot t{} last {}/{}", m.term.value, m.last_index.value,
                        m.last_term.value);
   }
-  std::string operator()(const TimeoutNow& m) const { return fmt::format("TimeoutNow t{}", m.term.value); }
+  std::string operator()(const TimeoutNow& m) const {
+    return fmt::format("TimeoutNow t{}", m.term.value);
+  }
 };
 
 }  // namespace

@@ -87,17 +87,20 @@ void SimulatedGroup::Replay() {
   const Flight flight = old_flights_[random_.Below(old_flights_.size())];
   Node* node = Find(flight.to);
   if (!node->raft) return;
-  Note(fmt::format("{} -> {} again, kind {}", flight.from.value, flight.to.value, flight.message.index()));
+  Note(fmt::format("{} -> {} again, kind {}", flight.from.value, flight.to.value,
+                   flight.message.index()));
   node->raft->Step(flight.from, flight.message, now_);
   Observe(*node);
 }
 
-// The state machine's own snapshot is durable first; then the log, and what is on disk of it, may forget.
+// The state machine's own snapshot is durable first; then the log, and what is on disk of it, may
+// forget.
 void SimulatedGroup::Compact(Node& node) {
   if (!node.writes.empty() || node.applied.value < 3) return;
   const LogIndex to(node.applied.value - random_.Below(3));
   if (to <= node.raft->compacted_index()) return;
-  if (to > node.disk.compacted + node.disk.entries.size()) return Fail("applied what is not on disk");
+  if (to > node.disk.compacted + node.disk.entries.size())
+    return Fail("applied what is not on disk");
   const std::size_t gone = to - node.disk.compacted;
   node.disk.configuration = node.raft->ConfigurationAt(to);
   node.disk.compacted_term = *node.raft->TermAt(to);
@@ -120,11 +123,12 @@ void SimulatedGroup::RandomEvent() {
     return false;
   };
   Weights w = weights_;
-  // A backlog drains faster, or messages would be older than an election timeout and nobody elected.
+  // A backlog drains faster, or messages would be older than an election timeout and nobody
+  // elected.
   w.deliver += 25 * flights_.size();
-  draw = random_.Below(w.deliver + w.duplicate + w.drop + w.replay + w.disk + w.take + w.time + w.propose +
-                       w.read + w.transfer + w.reconfigure + w.compact + w.snapshot + w.crash +
-                       w.restart + w.cut + w.heal + w.unreachable);
+  draw = random_.Below(w.deliver + w.duplicate + w.drop + w.replay + w.disk + w.take + w.time +
+                       w.propose + w.read + w.transfer + w.reconfigure + w.compact + w.snapshot +
+                       w.crash + w.restart + w.cut + w.heal + w.unreachable);
   if (is(w.deliver)) return DeliverOne(Fate::kDeliver);
   if (is(w.duplicate)) return DeliverOne(Fate::kDuplicate);
   if (is(w.drop)) return DeliverOne(Fate::kDrop);
@@ -159,7 +163,8 @@ void SimulatedGroup::RandomEvent() {
   if (is(w.snapshot)) {
     if (!streams_.empty()) return FinishStream(random_.Below(streams_.size()), random_.Chance(0.8));
     // A stream may also be an old one that its receiver no longer needs.
-    return leader && node.id != leader->id && random_.Chance(0.3) ? BeginStream(*leader, node.id) : void();
+    return leader && node.id != leader->id && random_.Chance(0.3) ? BeginStream(*leader, node.id)
+                                                                  : void();
   }
   if (is(w.crash)) {
     Node& victim = leader && random_.Chance(0.4) ? *leader : node;
@@ -174,7 +179,8 @@ void SimulatedGroup::RandomEvent() {
   }
 }
 
-// All faults end. Time moves only when nothing else is left to do, so a working group needs few steps.
+// All faults end. Time moves only when nothing else is left to do, so a working group needs few
+// steps.
 void SimulatedGroup::SettleOnce() {
   for (auto& node : nodes_) {
     if (!node->raft) Start(*node);
@@ -202,7 +208,8 @@ bool SimulatedGroup::Agreed() {
   Node* leader = PickLeader();
   if (leader == nullptr) return false;
   const Raft& raft = *leader->raft;
-  if (raft.commit_index() != raft.last_index() || !raft.configuration().outgoing.empty()) return false;
+  if (raft.commit_index() != raft.last_index() || !raft.configuration().outgoing.empty())
+    return false;
   std::vector<NodeId> members = raft.configuration().voters;
   members.insert(members.end(), raft.configuration().learners.begin(),
                  raft.configuration().learners.end());
@@ -230,12 +237,13 @@ std::string SimulatedGroup::Settle() {
   }
   for (auto& node : nodes_) {
     const Raft& raft = *node->raft;
-    Note(fmt::format("{}: role {} term {} leader {} log ({}, {}] last term {} commit {} voters {} deadline {}",
-                     node->id.value, static_cast<int>(raft.role()), raft.term().value, raft.leader().value,
-                     raft.compacted_index().value, raft.last_index().value,
-                     raft.TermAt(raft.last_index())->value, raft.commit_index().value,
-                     Hex(Encode(raft.configuration())),
-                     raft.NextDeadline().time_since_epoch().count() / 1000000));
+    Note(fmt::format(
+        "{}: role {} term {} leader {} log ({}, {}] last term {} commit {} voters {} deadline {}",
+        node->id.value, static_cast<int>(raft.role()), raft.term().value, raft.leader().value,
+        raft.compacted_index().value, raft.last_index().value,
+        raft.TermAt(raft.last_index())->value, raft.commit_index().value,
+        Hex(Encode(raft.configuration())),
+        raft.NextDeadline().time_since_epoch().count() / 1000000));
   }
   return "the group does not come to rest after the faults end";
 }

@@ -39,8 +39,9 @@ SimulatedGroup::SimulatedGroup(std::uint64_t seed) : random_(seed) {
   eager_ = random_.Chance(0.5);
   // Swarm: each fault is absent, usual or frequent for a whole run.
   for (std::uint64_t* weight :
-       {&weights_.duplicate, &weights_.drop, &weights_.replay, &weights_.transfer, &weights_.reconfigure,
-        &weights_.compact, &weights_.crash, &weights_.cut, &weights_.unreachable, &weights_.read}) {
+       {&weights_.duplicate, &weights_.drop, &weights_.replay, &weights_.transfer,
+        &weights_.reconfigure, &weights_.compact, &weights_.crash, &weights_.cut,
+        &weights_.unreachable, &weights_.read}) {
     static constexpr std::uint64_t kFactor[] = {0, 1, 1, 4};
     *weight *= kFactor[random_.Below(4)];
   }
@@ -53,7 +54,7 @@ SimulatedGroup::SimulatedGroup(std::uint64_t seed) : random_(seed) {
   if (random_.Chance(0.3)) {
     // Churn: leaders lose most of their followers again and again, as in [Raft fig. 8].
     first.voters = Some(random_, 5);
-    weights_.reconfigure = weights_.compact = 0;
+    weights_.reconfigure = weights_.compact = weights_.snapshot = 0;
     weights_.cut = 12;
     weights_.heal = 4;
     weights_.time = 90;
@@ -182,7 +183,8 @@ void SimulatedGroup::CheckMatches(Node& leader) {
     const LogIndex match = raft.MatchIndex(member->id);
     const Disk& disk = member->disk;
     const Term seen = member->raft ? member->raft->term() : disk.hard.term;
-    // A member that follows a later leader may have dropped what this one counted; that one is deposed.
+    // A member that follows a later leader may have dropped what this one counted; that one is
+    // deposed.
     if (match <= disk.compacted || match < raft.compacted_index() || seen > raft.term()) continue;
     const std::size_t at = match - disk.compacted - 1;
     const bool held = at < disk.entries.size() && disk.entries[at]->term == raft.TermAt(match);
@@ -247,7 +249,8 @@ void SimulatedGroup::Apply(Node& node, const Output& output) {
     std::uint64_t& identity = applied_[entry->index.value];
     if (identity == 0) identity = IdentityOf(*entry);
     if (identity != IdentityOf(*entry)) {
-      return Fail(fmt::format("node {} applies another entry {}", node.id.value, entry->index.value));
+      return Fail(
+          fmt::format("node {} applies another entry {}", node.id.value, entry->index.value));
     }
   }
   for (const ReadReady& read : output.reads) {
@@ -296,7 +299,8 @@ void SimulatedGroup::FinishStream(std::size_t at, bool ok) {
   Node* to = Find(stream.to);
   Node* from = Find(stream.from);
   if (ok && to->raft && !IsCut(stream.from, stream.to)) {
-    Note(fmt::format("{} offered the state at {}", stream.to.value, stream.snapshot.last_index.value));
+    Note(fmt::format("{} offered the state at {}", stream.to.value,
+                     stream.snapshot.last_index.value));
     ++coverage_.snapshots;
     Deliver({stream.from, stream.to, stream.snapshot});
   } else {

@@ -15,8 +15,8 @@
 
 namespace coterie::raft {
 
-/// How likely each kind of event is, relative to the others; drawn anew for each seed so that some runs
-/// have many crashes, some none (swarm testing).
+/// How likely each kind of event is, relative to the others; drawn anew for each seed so that some
+/// runs have many crashes, some none (swarm testing).
 struct Weights {
   std::uint64_t deliver = 200, duplicate = 4, drop = 4, replay = 3;
   std::uint64_t disk = 80, take = 80, time = 35;
@@ -24,8 +24,9 @@ struct Weights {
   std::uint64_t crash = 1, restart = 8, cut = 1, heal = 3, unreachable = 1;
 };
 
-/// A group of bare cores over a network that loses, repeats, delays and reorders, on disks that keep only
-/// what was synced and some of what was not. One seed is one run; everything checks itself after each event.
+/// A group of bare cores over a network that loses, repeats, delays and reorders, on disks that
+/// keep only what was synced and some of what was not. One seed is one run; everything checks
+/// itself after each event.
 class SimulatedGroup {
  public:
   explicit SimulatedGroup(std::uint64_t seed);
@@ -124,7 +125,7 @@ class SimulatedGroup {
   std::vector<Flight> old_flights_;  ///< delivered or lost once, may come again much later
   std::vector<Stream> streams_;
   std::set<std::pair<NodeId, NodeId>> cut_;
-  bool eager_ = false;  ///< outputs are taken at once
+  bool eager_ = false;                  ///< outputs are taken at once
   std::vector<std::uint64_t> applied_;  ///< what each index was applied as, by whoever was first
   std::uint64_t next_read_ = 1;
   std::uint64_t next_value_ = 1;

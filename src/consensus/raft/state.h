@@ -41,7 +41,8 @@ struct Candidate {
   Instant retry_at;
 };
 
-/// Reads grouped into rounds: one round of messages confirms all reads that were waiting when it began.
+/// Reads grouped into rounds: one round of messages confirms all reads that were waiting when it
+/// began.
 struct ReadRounds {
   struct Round {
     std::uint64_t number;
@@ -71,8 +72,8 @@ struct Leader {
 
 using RoleState = std::variant<Follower, PreCandidate, Candidate, Leader>;
 
-/// The state behind Raft and the protocol itself, cut into files by role and by message. A handler that
-/// may change the role must not touch its role reference afterwards.
+/// The state behind Raft and the protocol itself, cut into files by role and by message. A handler
+/// that may change the role must not touch its role reference afterwards.
 class Core {
  public:
   Core(Config config, Restored restored, Random& random, Instant now);
@@ -182,12 +183,12 @@ class Core {
   bool HasWritesUnderWay() const { return persisted_id_ < persist_id_; }
 
   // output.cc
-  std::vector<Envelope> messages_;  ///< may go at once
+  std::vector<Envelope> messages_;          ///< may go at once
   std::vector<Envelope> durable_messages_;  ///< wait for what is not durable yet
   std::uint64_t persist_id_ = 0;            ///< of the newest write handed out
   std::uint64_t persisted_id_ = 0;
-  HardState written_;                 ///< last handed out
-  std::uint64_t hard_state_id_ = 0;   ///< the write that carried the newest term or vote
+  HardState written_;                ///< last handed out
+  std::uint64_t hard_state_id_ = 0;  ///< the write that carried the newest term or vote
   std::optional<InstallSnapshot> install_;
   std::vector<ReadReady> reads_;
   std::vector<ReadId> reads_failed_;
