@@ -47,7 +47,7 @@ class Recovery {
   runtime::World& world_;
   Segments& segments_;
   std::vector<Found> found_;
-  std::optional<std::uint64_t> unstarted_;  // a segment made ready but not begun
+  std::vector<std::uint64_t> unstarted_;  // after the last one with frames: made ready but not begun
   std::optional<std::uint64_t> log_id_;
   Replay replay_;
   std::uint64_t next_number_ = 0;
@@ -79,29 +79,25 @@ Task<Status> Recovery::ReadFirstFrames() {
   co_return Ok();
 }
 
-/// Leaves in found_ the segments to replay.
+/// Leaves in found_ the segments to replay. One without a valid first frame is no damage by itself: that
+/// write may have failed, and what it held then begins the next one. Frame numbers tell.
 Status Recovery::ChooseSegments() {
   const auto last = std::find_if(found_.rbegin(), found_.rend(), [](const Found& f) { return f.started; });
-  const std::uint64_t last_segment = last == found_.rend() ? 0 : last->segment;
-  const auto unstarted = last.base();
-  if (unstarted != found_.end()) {
-    // The next segment is made ready only after the one before it has begun durably.
-    if (found_.end() - unstarted > 1 || unstarted->segment != last_segment + 1) {
-      return Corrupt(unstarted->segment, 0, "the segment before it has no valid frame or is missing");
-    }
-    unstarted_ = unstarted->segment;
-  }
-  found_.erase(unstarted, found_.end());
-  if (found_.empty()) return Ok();
-  const std::uint64_t oldest = found_.back().oldest;
-  if (oldest > last_segment) return Corrupt(last_segment, 0, "needs a segment after itself");
+  const bool empty = last == found_.rend();
+  const std::uint64_t last_segment = empty ? 0 : last->segment;
+  const std::uint64_t oldest = empty ? 1 : last->oldest;
+  if (!empty && oldest > last_segment) return Corrupt(last_segment, 0, "needs a segment after itself");
   std::erase_if(found_, [oldest](const Found& f) { return f.segment < oldest; });
   std::uint64_t expected = oldest;
   for (const Found& f : found_) {
     if (f.segment != expected) return Corrupt(expected, 0, "the segment is missing");
-    if (!f.started) return Corrupt(f.segment, 0, "no valid frame, but later segments have some");
+    if (f.segment > last_segment) unstarted_.push_back(f.segment);
     ++expected;
   }
+  if (!empty && !found_.front().started) {
+    return Corrupt(oldest, 0, "no valid frame, but a later segment needs it");
+  }
+  std::erase_if(found_, [](const Found& f) { return !f.started; });
   return Ok();
 }
 
@@ -189,7 +185,7 @@ Result<Recovered> Recovery::GoOn() {
 Task<Result<Recovered>> Recovery::Run(std::uint64_t new_log_id) {
   COT_CO_TRY(co_await ReadFirstFrames());
   COT_CO_TRY(ChooseSegments());
-  if (unstarted_) COT_CO_TRY(co_await CheckUnstarted(*unstarted_));
+  for (const std::uint64_t segment : unstarted_) COT_CO_TRY(co_await CheckUnstarted(segment));
   if (!log_id_) log_id_ = new_log_id;
   for (std::size_t i = 0; i < found_.size(); ++i) {
     if (i > 0 && found_[i].first < found_[i - 1].first) {

@@ -131,7 +131,11 @@ Task<Status> Segments::Prepare(std::uint64_t number) {
     COT_CO_TRY(co_await world_.disk().Remove(path));  // what there was of it is space again
     co_return allocated;
   }
-  COT_CO_TRY(co_await SyncNames());
+  const Status named = co_await SyncNames();
+  if (!named) {  // a later sync of the directory might succeed without having made the names durable
+    world_.Crash(fmt::format("write-ahead log {}: {}", dir_, Describe(named.error())));
+    co_return named;
+  }
   on_disk_.insert(number);
   ready_ = std::move(file);
   co_return Ok();
