@@ -1,5 +1,5 @@
-// What storage costs on this machine: puts into RocksDB, and appends to the log with 1 and 64 writers.
-// Prints one line per measurement. Usage: storage_bench <empty directory>
+// What storage costs on this machine: puts into RocksDB, and appends to the log with 1 and 64
+// writers. Prints one line per measurement. Usage: storage_bench <empty directory>
 
 #include <fmt/core.h>
 #include <sys/resource.h>
@@ -26,7 +26,9 @@ double WallSeconds() {
 double CpuSeconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + t.tv_usec * 1e-6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + t.tv_usec * 1e-6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 long ResidentKib() {
@@ -49,15 +51,18 @@ Task<void> BenchRocks(RealWorld* world, std::string dir) {
   const double cpu = CpuSeconds();
   for (int i = 0; i < kKeys; i += kBatch) {
     Batch batch;
-    for (int k = i; k < i + kBatch; ++k) batch.Put(fmt::format("key-{:012}", k * 7919 % kKeys), std::string(256, 'v'));
+    for (int k = i; k < i + kBatch; ++k)
+      batch.Put(fmt::format("key-{:012}", k * 7919 % kKeys), std::string(256, 'v'));
     const Status written = engine->Write(std::move(batch));
     if (!written) co_return fmt::print("{}\n", Describe(written.error()));
   }
   const double written_wall = WallSeconds() - wall;
   const Status flushed = co_await engine->Flush();
-  fmt::print("rocksdb put, 100 k x 256 B in batches of 32: {:.2f} us wall, {:.2f} us wall and {:.2f} us CPU with flush; {}\n",
-             written_wall * 1e6 / kKeys, (WallSeconds() - wall) * 1e6 / kKeys, (CpuSeconds() - cpu) * 1e6 / kKeys,
-             flushed ? "ok" : Describe(flushed.error()));
+  fmt::print(
+      "rocksdb put, 100 k x 256 B in batches of 32: {:.2f} us wall, {:.2f} us wall and {:.2f} us "
+      "CPU with flush; {}\n",
+      written_wall * 1e6 / kKeys, (WallSeconds() - wall) * 1e6 / kKeys,
+      (CpuSeconds() - cpu) * 1e6 / kKeys, flushed ? "ok" : Describe(flushed.error()));
   fmt::print("rocksdb after: {} KiB resident\n", ResidentKib());
 }
 
@@ -79,13 +84,16 @@ Task<void> BenchWal(RealWorld* world, std::string dir, int writers, int each) {
   const double wall = WallSeconds();
   const double cpu = CpuSeconds();
   Scope scope;
-  for (int w = 1; w <= writers; ++w) scope.Spawn(AppendMany(wal.get(), static_cast<std::uint64_t>(w), each));
+  for (int w = 1; w <= writers; ++w)
+    scope.Spawn(AppendMany(wal.get(), static_cast<std::uint64_t>(w), each));
   while (!scope.empty()) co_await runtime::Sleep(world->executor(), 1ms);
   const double seconds = WallSeconds() - wall;
   const double appends = static_cast<double>(writers) * each;
-  fmt::print("wal, {} writers x 300 B: {:.0f} appends/s, {:.1f} us CPU each, {} frames of {} appends, {} segments\n", writers,
-             appends / seconds, (CpuSeconds() - cpu) * 1e6 / appends, wal->stats().batches, wal->stats().appends,
-             wal->stats().segments);
+  fmt::print(
+      "wal, {} writers x 300 B: {:.0f} appends/s, {:.1f} us CPU each, {} frames of {} appends, {} "
+      "segments\n",
+      writers, appends / seconds, (CpuSeconds() - cpu) * 1e6 / appends, wal->stats().batches,
+      wal->stats().appends, wal->stats().segments);
 }
 
 }  // namespace

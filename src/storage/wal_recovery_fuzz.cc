@@ -9,9 +9,9 @@
 #include "storage/wal_format.h"
 #include "storage/wal_segments.h"
 
-// Any bytes as segment files: Open answers an error or a log that works, and never crashes. The first byte
-// says whether checksums are made right, so that the fuzzer gets past them; the second where the input is
-// cut into two segments.
+// Any bytes as segment files: Open answers an error or a log that works, and never crashes. The
+// first byte says whether checksums are made right, so that the fuzzer gets past them; the second
+// where the input is cut into two segments.
 
 namespace coterie::storage {
 namespace {

@@ -8,7 +8,8 @@
 #include "storage/engine.h"
 #include "storage/testing/wal_trace.h"
 
-// The log in the simulator's World: the disk there fails syncs, tears sectors and loses names on its own.
+// The log in the simulator's World: the disk there fails syncs, tears sectors and loses names on
+// its own.
 
 namespace coterie::storage {
 namespace {
@@ -41,7 +42,8 @@ Task<void> Append(Wal* wal, WalBatch batch, std::size_t state, Lives* lives) {
 Task<void> Live(World* world, Lives* lives) {
   auto opened = co_await Wal::Open(*world, "data/wal", {.segment_bytes = 8192});
   if (!opened) {
-    if (opened.error().code != ErrorCode::kSyncFailed) lives->violations.push_back(Describe(opened.error()));
+    if (opened.error().code != ErrorCode::kSyncFailed)
+      lives->violations.push_back(Describe(opened.error()));
     world->Crash("the log does not open");
     co_return;
   }
@@ -87,8 +89,8 @@ std::uint64_t RunLives(std::uint64_t seed, Lives* lives) {
   return sim.trace_hash();
 }
 
-// Claim: through process deaths, machine deaths and syncs that fail and lie, everything answered and
-// everything once read back stays, in order, and nothing appears that was not given.
+// Claim: through process deaths, machine deaths and syncs that fail and lie, everything answered
+// and everything once read back stays, in order, and nothing appears that was not given.
 TEST(WalSim, KeepsItsPromisesThroughManyDeaths) {
   std::uint64_t batches = 0;
   std::uint64_t crashes = 0;

@@ -48,7 +48,8 @@ Task<void> AppendAndNote(Wal* wal, WalBatch batch, int id, std::vector<int>* ans
   if (durable) answered->push_back(id);
 }
 
-// Claim: the bytes on the disk are those that README.md shows, so a change of format is never an accident.
+// Claim: the bytes on the disk are those that README.md shows, so a change of format is never an
+// accident.
 TEST(WalFormat, IsAsDocumented) {
   std::string frame(wal::kHeaderBytes, '\0');
   wal::PutEntry(frame, ShardId(3), LogIndex(300), Term(2), 1, "set x");
@@ -84,7 +85,8 @@ TEST(WalFormat, RecordsRoundTripAndCutsAreNoticed) {
   EXPECT_EQ(wal::GetRecord(unknown).error().code, ErrorCode::kNewerData);
 }
 
-// Claim: batches given while a write is under way share the next one, and are answered in call order.
+// Claim: batches given while a write is under way share the next one, and are answered in call
+// order.
 TEST(Wal, GroupsBatchesAndAnswersInOrder) {
   TestWorld world;
   auto wal = OpenWal(world);
@@ -92,7 +94,8 @@ TEST(Wal, GroupsBatchesAndAnswersInOrder) {
   std::vector<int> answered;
   Scope scope;
   for (int i = 0; i < 10; ++i) {
-    scope.Spawn(AppendAndNote(wal.get(), Entry(1, static_cast<std::uint64_t>(i) + 1, "p"), i, &answered));
+    scope.Spawn(
+        AppendAndNote(wal.get(), Entry(1, static_cast<std::uint64_t>(i) + 1, "p"), i, &answered));
   }
   world.executor().RunUntilIdle();
   EXPECT_EQ(answered, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
@@ -145,8 +148,9 @@ TEST(Wal, MayBeDestroyedDuringAWrite) {
     std::vector<int> answered;
     Scope scope;
     for (int i = 0; i < 30; ++i) {
-      scope.Spawn(AppendAndNote(wal.get(), Entry(1, static_cast<std::uint64_t>(i) + 1, std::string(600, 'p')), i,
-                                &answered));
+      scope.Spawn(AppendAndNote(wal.get(),
+                                Entry(1, static_cast<std::uint64_t>(i) + 1, std::string(600, 'p')),
+                                i, &answered));
     }
     Scope killer;
     killer.Spawn([](TestWorld* w, std::unique_ptr<Wal>* victim, int n) -> Task<void> {
@@ -176,8 +180,8 @@ TEST(Wal, RefusesABatchOverItsBound) {
   EXPECT_EQ(shards.at(ShardId(1)).entries.size(), 2u);
 }
 
-// Claim: what is compacted frees its segments, whichever shards share them; a few files are kept for reuse
-// and the disk's use stays bounded.
+// Claim: what is compacted frees its segments, whichever shards share them; a few files are kept
+// for reuse and the disk's use stays bounded.
 TEST(Wal, ReusesSegmentsOnceNobodyNeedsThem) {
   TestWorld world;
   auto wal = OpenWal(world);
@@ -217,8 +221,8 @@ TEST(Wal, KeepsASegmentThatOneEntryNeeds) {
   EXPECT_EQ(OpenWal(world)->TakeRecovered().at(ShardId(2)).entries.at(0).payload, "needed");
 }
 
-// Claim: without space for the next segment the log goes on in what space there is; when even that ends,
-// the node stops with a message that says so, and what was answered is there.
+// Claim: without space for the next segment the log goes on in what space there is; when even that
+// ends, the node stops with a message that says so, and what was answered is there.
 TEST(Wal, StopsWithNothingLostWhenTheDiskIsFull) {
   TestWorld world;
   auto wal = OpenWal(world);
@@ -227,7 +231,8 @@ TEST(Wal, StopsWithNothingLostWhenTheDiskIsFull) {
   std::vector<int> answered;
   Scope scope;
   for (int i = 0; i < 100 && !world.crashed(); ++i) {
-    scope.Spawn(AppendAndNote(wal.get(), Entry(1, static_cast<std::uint64_t>(i) + 1, std::string(300, 'p')), i,
+    scope.Spawn(AppendAndNote(wal.get(),
+                              Entry(1, static_cast<std::uint64_t>(i) + 1, std::string(300, 'p')), i,
                               &answered));
     world.executor().RunUntilIdle();
   }
@@ -244,12 +249,14 @@ TEST(Wal, StopsWithNothingLostWhenTheDiskIsFull) {
 DiskImage ThreeFrames() {
   TestWorld world;
   auto wal = OpenWal(world);
-  for (std::uint64_t i = 1; i <= 3; ++i) EXPECT_TRUE(AppendNow(world, *wal, Entry(1, i, "payload")));
+  for (std::uint64_t i = 1; i <= 3; ++i)
+    EXPECT_TRUE(AppendNow(world, *wal, Entry(1, i, "payload")));
   wal.reset();
   return world.disk().Seen();
 }
 
-// Claim: damage before the end is refused with the file and offset, and the files are left as they are.
+// Claim: damage before the end is refused with the file and offset, and the files are left as they
+// are.
 TEST(WalRecovery, RefusesDamageBeforeTheEnd) {
   for (const std::size_t at : {std::size_t{0}, std::size_t{512}, std::size_t{1024}}) {
     DiskImage image = ThreeFrames();
@@ -257,13 +264,15 @@ TEST(WalRecovery, RefusesDamageBeforeTheEnd) {
     TestWorld world(image);
     const Error error = OpenError(world);
     EXPECT_EQ(error.code, ErrorCode::kCorruptLog);
-    EXPECT_NE(error.message.find("wal-0000000000000001.log at offset " + std::to_string(at)), std::string::npos)
+    EXPECT_NE(error.message.find("wal-0000000000000001.log at offset " + std::to_string(at)),
+              std::string::npos)
         << error.message;
     EXPECT_EQ(world.disk().Seen().files, image.files);
   }
 }
 
-// Claim: a damaged last frame is a torn tail: it is cut, for good, even if its bytes become whole again.
+// Claim: a damaged last frame is a torn tail: it is cut, for good, even if its bytes become whole
+// again.
 TEST(WalRecovery, CutsATornTailForGood) {
   DiskImage image = ThreeFrames();
   image.files[kFirst][1536 + wal::kHeaderBytes + 3] ^= 1;
@@ -283,7 +292,8 @@ TEST(WalRecovery, CutsATornTailForGood) {
 DiskImage ManySegments() {
   TestWorld world;
   auto wal = OpenWal(world);
-  for (std::uint64_t i = 1; i <= 30; ++i) EXPECT_TRUE(AppendNow(world, *wal, Entry(1, i, std::string(400, 'p'))));
+  for (std::uint64_t i = 1; i <= 30; ++i)
+    EXPECT_TRUE(AppendNow(world, *wal, Entry(1, i, std::string(400, 'p'))));
   EXPECT_GE(wal->stats().segments, 4u);
   wal.reset();
   return world.disk().Seen();
@@ -333,22 +343,25 @@ TEST(WalRecovery, RefusesALaterVersion) {
   StoreFixed32(file.data() + 4, wal::kVersion + 1);
   const std::uint32_t body = LoadFixed32(file.data() + 40);
   const std::string_view bytes = file;
-  StoreFixed32(file.data() + 44, Crc32c(bytes.substr(wal::kHeaderBytes, body), Crc32c(bytes.substr(0, 44))));
+  StoreFixed32(file.data() + 44,
+               Crc32c(bytes.substr(wal::kHeaderBytes, body), Crc32c(bytes.substr(0, 44))));
   TestWorld world(image);
   EXPECT_EQ(OpenError(world).code, ErrorCode::kNewerData);
 }
 
-// Claim: over many runs of the log with random crashes between them it always equals the naive model at a
-// state that is no older than the last answer.
+// Claim: over many runs of the log with random crashes between them it always equals the naive
+// model at a state that is no older than the last answer.
 TEST(WalRecovery, FollowsTheModelThroughManyLives) {
   Random random(77);
   DiskImage image;
   std::uint64_t batches = 0;
   for (int life = 0; life < 60; ++life) {
-    const auto trace = testing::RecordWalTrace(
-        image, {.seed = 1000 + static_cast<std::uint64_t>(life), .batches = static_cast<int>(random.Below(40))});
+    const auto trace =
+        testing::RecordWalTrace(image, {.seed = 1000 + static_cast<std::uint64_t>(life),
+                                        .batches = static_cast<int>(random.Below(40))});
     const std::size_t at = random.Below(trace.ops.size() + 1);
-    image = Materialise(trace.start, trace.ops, at, static_cast<testing::Loss>(random.Below(4)), random);
+    image = Materialise(trace.start, trace.ops, at, static_cast<testing::Loss>(random.Below(4)),
+                        random);
     const auto broken = CheckRecovery(trace, at, image);
     ASSERT_FALSE(broken) << "life " << life << ": " << *broken;
     batches += trace.given_at.size();
