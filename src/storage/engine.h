@@ -60,7 +60,8 @@ class ReadView {
   virtual ~ReadView() = default;
 };
 
-/// A position in the ordered map, within the bounds it was made with. Views are valid until it moves.
+/// A position in the ordered map, within the bounds it was made with. Views are valid until it
+/// moves.
 class Iterator {
  public:
   virtual ~Iterator() = default;
@@ -78,10 +79,10 @@ class Iterator {
   virtual Status status() const = 0;
 };
 
-/// An ordered map of byte strings, compared as unsigned bytes. Writes are atomic and visible at once, but
-/// durable only after Flush: durability comes from the write-ahead log, from which everything after the
-/// last flushed state is applied again. After a crash the Engine holds a prefix of the batches written:
-/// all up to the last Flush, and perhaps some later ones.
+/// An ordered map of byte strings, compared as unsigned bytes. Writes are atomic and visible at
+/// once, but durable only after Flush: durability comes from the write-ahead log, from which
+/// everything after the last flushed state is applied again. After a crash the Engine holds a
+/// prefix of the batches written: all up to the last Flush, and perhaps some later ones.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -91,8 +92,8 @@ class Engine {
   virtual Result<std::optional<std::string>> Get(std::string_view key,
                                                  const ReadView* view = nullptr) const = 0;
   virtual std::unique_ptr<ReadView> View() const = 0;
-  /// Iterates [lower, upper) (upper "": to the end) of `view`, or of the state at this call. Not yet
-  /// positioned. Destroy it before the Engine and before `view`.
+  /// Iterates [lower, upper) (upper "": to the end) of `view`, or of the state at this call. Not
+  /// yet positioned. Destroy it before the Engine and before `view`.
   virtual std::unique_ptr<Iterator> Iterate(std::string lower, std::string upper,
                                             const ReadView* view = nullptr) const = 0;
   /// Makes every batch written before this call durable.
@@ -105,12 +106,12 @@ class Engine {
 using EngineFactory = std::function<runtime::Task<Result<std::unique_ptr<Engine>>>(
     runtime::World& world, std::string dir)>;
 
-/// In-memory map; Flush writes the whole of it to one checksummed file through the World's Disk. For
-/// simulation and tests: O(state) per Flush.
+/// In-memory map; Flush writes the whole of it to one checksummed file through the World's Disk.
+/// For simulation and tests: O(state) per Flush.
 EngineFactory MemoryEngineFactory();
 
-/// RocksDB with its own write-ahead log off. Real world only: it owns threads and files. In a library of its
-/// own, coterie_storage_rocksdb.
+/// RocksDB with its own write-ahead log off. Real world only: it owns threads and files. In a
+/// library of its own, coterie_storage_rocksdb.
 struct RocksOptions {
   std::size_t block_cache_bytes = 64u << 20;
   std::size_t memtable_bytes = 32u << 20;

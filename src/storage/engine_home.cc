@@ -22,7 +22,8 @@ std::optional<std::uint64_t> ParseGeneration(std::string_view name) {
   name.remove_prefix(kPrefix.size());
   std::uint64_t generation = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), generation);
-  if (error != std::errc() || end != name.data() + name.size() || generation == 0) return std::nullopt;
+  if (error != std::errc() || end != name.data() + name.size() || generation == 0)
+    return std::nullopt;
   return generation;
 }
 
@@ -56,7 +57,8 @@ Task<Result<std::uint64_t>> EngineHome::ReadCurrent() {
 }
 
 Task<Status> EngineHome::WriteCurrent(std::uint64_t generation) {
-  auto written = co_await runtime::ReplaceFile(world_.disk(), dir_ + "/CURRENT", CurrentText(generation));
+  auto written =
+      co_await runtime::ReplaceFile(world_.disk(), dir_ + "/CURRENT", CurrentText(generation));
   if (written) current_ = generation;
   co_return written;
 }

@@ -11,18 +11,18 @@
 
 namespace coterie::storage {
 
-/// The generations of one Engine: `<dir>/engine-<n>/`, of which `<dir>/CURRENT` names the one in use. A
-/// snapshot is built in the next generation while the current one serves, and takes its place in one
-/// durable step; a crash before that step leaves the old one, after it the new one.
+/// The generations of one Engine: `<dir>/engine-<n>/`, of which `<dir>/CURRENT` names the one in
+/// use. A snapshot is built in the next generation while the current one serves, and takes its
+/// place in one durable step; a crash before that step leaves the old one, after it the new one.
 class EngineHome {
  public:
   EngineHome(runtime::World& world, EngineFactory factory, std::string dir);
 
-  /// Opens the current generation; the first time, creates it. Removes what crashes left behind. Call first.
-  /// Errors: kCorruptState (CURRENT is damaged or names nothing), and the Engine's own.
+  /// Opens the current generation; the first time, creates it. Removes what crashes left behind.
+  /// Call first. Errors: kCorruptState (CURRENT is damaged or names nothing), and the Engine's own.
   runtime::Task<Result<std::unique_ptr<Engine>>> OpenCurrent();
-  /// An empty Engine in the next generation. A generation begun before and not committed is removed:
-  /// its Engine must be gone. Requires: OpenCurrent succeeded.
+  /// An empty Engine in the next generation. A generation begun before and not committed is
+  /// removed: its Engine must be gone. Requires: OpenCurrent succeeded.
   runtime::Task<Result<std::unique_ptr<Engine>>> BeginNew();
   /// Flushes `fresh`, the Engine that BeginNew answered, and makes it the current generation.
   runtime::Task<Status> Commit(Engine* fresh);

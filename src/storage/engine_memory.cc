@@ -13,7 +13,8 @@ namespace {
 using runtime::Task;
 using runtime::World;
 
-// The file: magic, format version, then count x (key, value) length-prefixed, then CRC32C of all before.
+// The file: magic, format version, then count x (key, value) length-prefixed, then CRC32C of all
+// before.
 constexpr std::string_view kMagic = "COTMEMEN";
 constexpr std::uint32_t kFormat = 1;
 constexpr std::size_t kFileBytesMax = std::size_t{16} << 30;
@@ -113,7 +114,8 @@ class MemoryEngine final : public Engine {
     map_.Apply(std::move(batch));
     return Ok();
   }
-  Result<std::optional<std::string>> Get(std::string_view key, const ReadView* view) const override {
+  Result<std::optional<std::string>> Get(std::string_view key,
+                                         const ReadView* view) const override {
     const std::string* value = map_.Find(key, view != nullptr ? SequenceOf(*view) : map_.last());
     if (value == nullptr) return std::optional<std::string>();
     return std::optional<std::string>(*value);

@@ -70,10 +70,12 @@ TEST(MemoryEngine, NoticesDamage) {
   EXPECT_EQ(world.Run(MemoryEngineFactory()(world, "d/e")).error().code, ErrorCode::kCorruptState);
 }
 
-std::string Value(Engine& engine, const char* key) { return engine.Get(key).value().value_or("none"); }
+std::string Value(Engine& engine, const char* key) {
+  return engine.Get(key).value().value_or("none");
+}
 
-// Claim: at every crash point of creating a home, flushing, and switching to a new generation, opening
-// shows the old state whole or the new one whole, and the new one once Commit has answered.
+// Claim: at every crash point of creating a home, flushing, and switching to a new generation,
+// opening shows the old state whole or the new one whole, and the new one once Commit has answered.
 TEST(EngineHome, SwitchesInOneDurableStep) {
   TestWorld world;
   EngineHome home(world, MemoryEngineFactory(), "d/home");
@@ -121,7 +123,8 @@ TEST(EngineHome, NoticesADamagedCurrent) {
     world.disk().Content("d/home/CURRENT") = good;
     world.disk().Content("d/home/CURRENT")[i] ^= 1;
     EngineHome again(world, MemoryEngineFactory(), "d/home");
-    EXPECT_EQ(world.Run(again.OpenCurrent()).error().code, ErrorCode::kCorruptState) << "byte " << i;
+    EXPECT_EQ(world.Run(again.OpenCurrent()).error().code, ErrorCode::kCorruptState)
+        << "byte " << i;
   }
 }
 

@@ -66,7 +66,8 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
   db.max_open_files = 512;
   db.level_compaction_dynamic_level_bytes = true;
   // New data is rewritten soon; what stays is worth compressing.
-  db.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression, rocksdb::kLZ4Compression};
+  db.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
+                              rocksdb::kLZ4Compression};
   // One reactor writes: the machinery for concurrent writers only costs.
   db.allow_concurrent_memtable_write = false;
   db.enable_write_thread_adaptive_yield = false;
@@ -101,7 +102,10 @@ rocksdb::ReadOptions ReadOptionsOf(const ReadView* view) {
 class RocksIterator final : public Iterator {
  public:
   RocksIterator(rocksdb::DB& db, std::string lower, std::string upper, const ReadView* view)
-      : lower_(std::move(lower)), upper_(std::move(upper)), lower_slice_(lower_), upper_slice_(upper_) {
+      : lower_(std::move(lower)),
+        upper_(std::move(upper)),
+        lower_slice_(lower_),
+        upper_slice_(upper_) {
     rocksdb::ReadOptions options = ReadOptionsOf(view);
     options.iterate_lower_bound = &lower_slice_;
     if (!upper_.empty()) options.iterate_upper_bound = &upper_slice_;
@@ -150,8 +154,12 @@ class RocksEngine final : public Engine {
     for (const Batch::Change& change : batch.changes()) {
       rocksdb::Status added;
       switch (change.kind) {
-        case Batch::Kind::kPut: added = out.Put(change.key, change.value); break;
-        case Batch::Kind::kDelete: added = out.Delete(change.key); break;
+        case Batch::Kind::kPut:
+          added = out.Put(change.key, change.value);
+          break;
+        case Batch::Kind::kDelete:
+          added = out.Delete(change.key);
+          break;
         case Batch::Kind::kDeleteRange:
           if (change.key < change.value) added = out.DeleteRange(change.key, change.value);
           break;
@@ -163,7 +171,8 @@ class RocksEngine final : public Engine {
     return ToStatus(db_->Write(options, &out));
   }
 
-  Result<std::optional<std::string>> Get(std::string_view key, const ReadView* view) const override {
+  Result<std::optional<std::string>> Get(std::string_view key,
+                                         const ReadView* view) const override {
     std::string value;
     const rocksdb::Status got =
         db_->Get(ReadOptionsOf(view), db_->DefaultColumnFamily(), SliceOf(key), &value);
@@ -208,7 +217,8 @@ struct Opening {
   std::shared_ptr<rocksdb::DB> db;
 };
 
-Task<Result<std::unique_ptr<Engine>>> OpenRocksEngine(World& world, std::string dir, RocksOptions options) {
+Task<Result<std::unique_ptr<Engine>>> OpenRocksEngine(World& world, std::string dir,
+                                                      RocksOptions options) {
   COT_CO_TRY(co_await MakeDirDurable(world.disk(), dir));
   auto opening = std::make_shared<Opening>();
   std::function<void()> work = [opening, dir, options] {
@@ -227,7 +237,9 @@ Task<Result<std::unique_ptr<Engine>>> OpenRocksEngine(World& world, std::string 
 }  // namespace
 
 EngineFactory RocksEngineFactory(RocksOptions options) {
-  return [options](World& world, std::string dir) { return OpenRocksEngine(world, std::move(dir), options); };
+  return [options](World& world, std::string dir) {
+    return OpenRocksEngine(world, std::move(dir), options);
+  };
 }
 
 }  // namespace coterie::storage

@@ -24,16 +24,22 @@ using testing::TestWorld;
 void ApplyTo(Model& model, const Batch& batch) {
   for (const Batch::Change& c : batch.changes()) {
     switch (c.kind) {
-      case Batch::Kind::kPut: model[c.key] = c.value; break;
-      case Batch::Kind::kDelete: model.erase(c.key); break;
+      case Batch::Kind::kPut:
+        model[c.key] = c.value;
+        break;
+      case Batch::Kind::kDelete:
+        model.erase(c.key);
+        break;
       case Batch::Kind::kDeleteRange:
-        std::erase_if(model, [&](const auto& kv) { return kv.first >= c.key && kv.first < c.value; });
+        std::erase_if(model,
+                      [&](const auto& kv) { return kv.first >= c.key && kv.first < c.value; });
         break;
     }
   }
 }
 
-/// Keys from a small space, so that they collide; some with bytes 0x00 and 0xff, some prefixes of others.
+/// Keys from a small space, so that they collide; some with bytes 0x00 and 0xff, some prefixes of
+/// others.
 std::string DrawKey(Random& random) {
   static const std::string kParts[] = {"a", "b", std::string(1, '\0'), "\xff", "k1", "k2"};
   std::string key = "k";
@@ -46,7 +52,8 @@ Batch DrawBatch(Random& random) {
   for (std::uint64_t n = random.Below(6); n > 0; --n) {
     const std::uint64_t choice = random.Below(10);
     if (choice < 6) {
-      batch.Put(DrawKey(random), std::string(random.Below(40), static_cast<char>('a' + random.Below(26))));
+      batch.Put(DrawKey(random),
+                std::string(random.Below(40), static_cast<char>('a' + random.Below(26))));
     } else if (choice < 9) {
       batch.Delete(DrawKey(random));
     } else {
@@ -126,15 +133,26 @@ TEST_P(EngineConformance, IteratesAsAMapDoes) {
     const std::string lower = random.Chance(0.3) ? "" : DrawKey(random);
     const std::string upper = random.Chance(0.3) ? "" : DrawKey(random);
     Model inside = model;
-    std::erase_if(inside, [&](const auto& kv) { return kv.first < lower || (!upper.empty() && kv.first >= upper); });
+    std::erase_if(inside, [&](const auto& kv) {
+      return kv.first < lower || (!upper.empty() && kv.first >= upper);
+    });
     auto it = engine_->Iterate(lower, upper);
     EXPECT_FALSE(it->Valid());
     const std::string target = DrawKey(random);
     Model::const_iterator at = inside.end();
     switch (random.Below(4)) {
-      case 0: it->SeekToFirst(); at = inside.begin(); break;
-      case 1: it->Seek(target); at = inside.lower_bound(target); break;
-      case 2: it->SeekToLast(); at = inside.empty() ? inside.end() : std::prev(inside.end()); break;
+      case 0:
+        it->SeekToFirst();
+        at = inside.begin();
+        break;
+      case 1:
+        it->Seek(target);
+        at = inside.lower_bound(target);
+        break;
+      case 2:
+        it->SeekToLast();
+        at = inside.empty() ? inside.end() : std::prev(inside.end());
+        break;
       case 3: {
         it->SeekForPrev(target);
         const auto after = inside.upper_bound(target);
@@ -160,8 +178,8 @@ TEST_P(EngineConformance, IteratesAsAMapDoes) {
   }
 }
 
-// Claim: a view, and an iterator without one, show the state they were made at while writes, flushes and
-// other views come and go; the latest state is unharmed by them.
+// Claim: a view, and an iterator without one, show the state they were made at while writes,
+// flushes and other views come and go; the latest state is unharmed by them.
 TEST_P(EngineConformance, ViewsStayAsTheyWere) {
   struct Held {
     std::unique_ptr<ReadView> view;
@@ -182,7 +200,8 @@ TEST_P(EngineConformance, ViewsStayAsTheyWere) {
     ASSERT_EQ(seen, before);
     if (random.Chance(0.3)) held.push_back({engine_->View(), model});
     if (random.Chance(0.02)) Flush();
-    if (!held.empty() && random.Chance(0.3)) held.erase(held.begin() + static_cast<long>(random.Below(held.size())));
+    if (!held.empty() && random.Chance(0.3))
+      held.erase(held.begin() + static_cast<long>(random.Below(held.size())));
     for (const Held& h : held) {
       ASSERT_EQ(Contents(h.view.get()), h.model) << "round " << i;
       const std::string key = DrawKey(random);
@@ -221,8 +240,8 @@ TEST_P(EngineConformance, ACrashLeavesAPrefixWithAllThatWasFlushed) {
   }
 }
 
-// Claim: chunks of a snapshot rebuild the state of when the reader was made, from any cursor, while writes
-// go on; a damaged, repeated or skipped chunk is refused and changes nothing.
+// Claim: chunks of a snapshot rebuild the state of when the reader was made, from any cursor, while
+// writes go on; a damaged, repeated or skipped chunk is refused and changes nothing.
 TEST_P(EngineConformance, SnapshotChunksRebuildTheState) {
   Random random(9);
   Model model;
@@ -245,8 +264,11 @@ TEST_P(EngineConformance, SnapshotChunksRebuildTheState) {
     std::string damaged = chunk.bytes;
     damaged[random.Below(damaged.size())] ^= 1;
     EXPECT_EQ(writer->Apply(damaged).error().code, ErrorCode::kMalformed);
-    EXPECT_EQ(writer->Apply(std::string_view(chunk.bytes).substr(0, random.Below(chunk.bytes.size()))).error().code,
-              ErrorCode::kMalformed);
+    EXPECT_EQ(
+        writer->Apply(std::string_view(chunk.bytes).substr(0, random.Below(chunk.bytes.size())))
+            .error()
+            .code,
+        ErrorCode::kMalformed);
     ASSERT_TRUE(writer->Apply(chunk.bytes).has_value());
     EXPECT_EQ(writer->cursor(), chunk.cursor);
     EXPECT_EQ(writer->Apply(chunk.bytes).error().code, ErrorCode::kMalformed);
@@ -262,13 +284,15 @@ TEST_P(EngineConformance, SnapshotChunksRebuildTheState) {
   EXPECT_EQ(found, model);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, EngineConformance,
-                         ::testing::Values(EngineCase{"memory", [] { return MemoryEngineFactory(); }},
-                                           EngineCase{"rocksdb", [] {
-                                                        return RocksEngineFactory({.block_cache_bytes = 1u << 20,
-                                                                                   .memtable_bytes = 1u << 20});
-                                                      }}),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Engines, EngineConformance,
+    ::testing::Values(EngineCase{"memory", [] { return MemoryEngineFactory(); }},
+                      EngineCase{"rocksdb",
+                                 [] {
+                                   return RocksEngineFactory(
+                                       {.block_cache_bytes = 1u << 20, .memtable_bytes = 1u << 20});
+                                 }}),
+    [](const auto& param) { return param.param.name; });
 
 }  // namespace
 }  // namespace coterie::storage

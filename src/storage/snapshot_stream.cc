@@ -20,7 +20,8 @@ std::unexpected<Error> Malformed(std::string_view what) {
 
 SnapshotReader::SnapshotReader(const Engine& engine, std::string lower, std::string upper,
                                std::size_t chunk_bytes)
-    : chunk_bytes_(chunk_bytes), view_(engine.View()),
+    : chunk_bytes_(chunk_bytes),
+      view_(engine.View()),
       it_(engine.Iterate(std::move(lower), std::move(upper), view_.get())) {
   Seek({});
 }
@@ -37,7 +38,8 @@ Result<SnapshotChunk> SnapshotReader::NextChunk() {
   chunk.bytes.push_back(kFormat);
   chunk.bytes.push_back(0);
   PutLengthPrefixed(chunk.bytes, cursor_);
-  for (bool first = true; it_->Valid() && (first || chunk.bytes.size() < chunk_bytes_); first = false) {
+  for (bool first = true; it_->Valid() && (first || chunk.bytes.size() < chunk_bytes_);
+       first = false) {
     PutLengthPrefixed(chunk.bytes, it_->key());
     PutLengthPrefixed(chunk.bytes, it_->value());
     cursor_ = it_->key();
@@ -61,7 +63,8 @@ Status SnapshotWriter::Apply(std::string_view chunk) {
   chunk.remove_prefix(2);
   const auto after = GetLengthPrefixed(chunk);
   if (!after) return Malformed("cut off");
-  if (*after != cursor_ || complete_) return Malformed("it does not go on where the last one ended");
+  if (*after != cursor_ || complete_)
+    return Malformed("it does not go on where the last one ended");
   Batch batch;
   std::string cursor = cursor_;
   while (!chunk.empty()) {

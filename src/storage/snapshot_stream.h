@@ -17,16 +17,19 @@ struct SnapshotChunk {
   bool last = false;
 };
 
-/// Yields the keys in [lower, upper) of one state of an Engine as chunks. Destroy it before the Engine.
+/// Yields the keys in [lower, upper) of one state of an Engine as chunks. Destroy it before the
+/// Engine.
 class SnapshotReader {
  public:
-  /// Reads the state of this call, whatever is written later. A chunk holds at least one key and is over
-  /// `chunk_bytes` by at most its last key and value.
-  SnapshotReader(const Engine& engine, std::string lower, std::string upper, std::size_t chunk_bytes);
+  /// Reads the state of this call, whatever is written later. A chunk holds at least one key and is
+  /// over `chunk_bytes` by at most its last key and value.
+  SnapshotReader(const Engine& engine, std::string lower, std::string upper,
+                 std::size_t chunk_bytes);
 
   /// The next chunk; after the last one, an empty last one again. Errors: kIo, kCorruptState.
   Result<SnapshotChunk> NextChunk();
-  /// Goes on behind `cursor` ("": from the start): resumes, or sends again, from what a receiver has.
+  /// Goes on behind `cursor` ("": from the start): resumes, or sends again, from what a receiver
+  /// has.
   void Seek(std::string_view cursor);
 
  private:
@@ -40,7 +43,8 @@ class SnapshotReader {
 class SnapshotWriter {
  public:
   /// `cursor`: where an earlier writer of the same snapshot stopped.
-  explicit SnapshotWriter(Engine& engine, std::string cursor = {}) : engine_(engine), cursor_(std::move(cursor)) {}
+  explicit SnapshotWriter(Engine& engine, std::string cursor = {})
+      : engine_(engine), cursor_(std::move(cursor)) {}
 
   /// Errors, nothing applied: kMalformed (not a chunk, damaged, or not the one that goes on behind
   /// cursor()); otherwise the Engine's.

@@ -16,9 +16,15 @@ void VersionMap::Apply(Batch batch) {
   ++last_;
   for (Batch::Change& change : batch.TakeChanges()) {
     switch (change.kind) {
-      case Batch::Kind::kPut: Set(std::move(change.key), std::move(change.value)); break;
-      case Batch::Kind::kDelete: Set(std::move(change.key), std::nullopt); break;
-      case Batch::Kind::kDeleteRange: DeleteRange(change.key, change.value); break;
+      case Batch::Kind::kPut:
+        Set(std::move(change.key), std::move(change.value));
+        break;
+      case Batch::Kind::kDelete:
+        Set(std::move(change.key), std::nullopt);
+        break;
+      case Batch::Kind::kDeleteRange:
+        DeleteRange(change.key, change.value);
+        break;
     }
   }
   COT_ASSERT(!pins_.empty() || garbage_.empty());

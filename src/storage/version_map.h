@@ -14,10 +14,10 @@
 
 namespace coterie::storage {
 
-/// An ordered map whose every state that somebody still looks at can be read: a key holds a chain of
-/// versions, newest first, each with the sequence number of the batch that wrote it. A version lives as
-/// long as it is the newest or a pinned sequence number sees it. With nothing pinned every key holds
-/// exactly one live version.
+/// An ordered map whose every state that somebody still looks at can be read: a key holds a chain
+/// of versions, newest first, each with the sequence number of the batch that wrote it. A version
+/// lives as long as it is the newest or a pinned sequence number sees it. With nothing pinned every
+/// key holds exactly one live version.
 class VersionMap {
  public:
   using Sequence = std::uint64_t;
@@ -28,7 +28,8 @@ class VersionMap {
     std::unique_ptr<Version> older;
   };
   struct Cell {
-    // Versions are allocated one by one: an Iterator's value() must not move when a newer one arrives.
+    // Versions are allocated one by one: an Iterator's value() must not move when a newer one
+    // arrives.
     std::unique_ptr<Version> newest;
     bool queued = false;
   };

@@ -30,8 +30,11 @@ constexpr std::size_t kSharedFrameBytesMax = 4u << 20;
 class Wal::Impl {
  public:
   Impl(World& world, std::string dir, WalOptions options)
-      : world_(world), options_(options), dir_(std::move(dir)),
-        segments_(world, dir_, options.segment_bytes), given_(world.executor()) {}
+      : world_(world),
+        options_(options),
+        dir_(std::move(dir)),
+        segments_(world, dir_, options.segment_bytes),
+        given_(world.executor()) {}
 
   Task<Status> Open();
   Task<Status> Append(WalBatch batch);
@@ -99,8 +102,8 @@ Task<Status> Wal::Impl::Append(WalBatch batch) {
   if (batch.empty()) co_return Ok();
   if (batch.bytes() > options_.batch_bytes_max) {
     co_return coterie::Fail(ErrorCode::kTooLarge,
-                            fmt::format("a batch of {} bytes for the log; the limit is {}", batch.bytes(),
-                                        options_.batch_bytes_max));
+                            fmt::format("a batch of {} bytes for the log; the limit is {}",
+                                        batch.bytes(), options_.batch_bytes_max));
   }
   Waiting waiting(world_.executor(), std::move(batch));
   pending_.PushBack(waiting);
@@ -133,7 +136,9 @@ std::uint64_t Wal::Impl::Gather() {
   std::uint64_t bytes = 0;
   while (ListNode* node = pending_.front()) {
     const std::uint64_t next = static_cast<Waiting*>(node)->batch.bytes();
-    if (bytes > 0 && bytes + next > std::min<std::uint64_t>(kSharedFrameBytesMax, options_.segment_bytes)) break;
+    if (bytes > 0 &&
+        bytes + next > std::min<std::uint64_t>(kSharedFrameBytesMax, options_.segment_bytes))
+      break;
     bytes += next;
     node->Unlink();
     writing_.PushBack(*node);
@@ -171,7 +176,8 @@ std::string Wal::Impl::BuildFrame() {
   return frame;
 }
 
-/// Notes the batch's records in the index, decides what its compactions discard, and moves the bytes out.
+/// Notes the batch's records in the index, decides what its compactions discard, and moves the
+/// bytes out.
 void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
   using wal::RecordType;
   for (const WalBatch::Note& note : batch.notes_) {
@@ -195,7 +201,8 @@ void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
           index_.Compact(note.shard, note.index, note.term);
         }
         break;
-      default: COT_ASSERT(false);
+      default:
+        COT_ASSERT(false);
     }
   }
   if (frame.empty()) {
@@ -230,8 +237,9 @@ void Wal::Impl::Answer() {
   }
 }
 
-/// Nothing is known of what the failed write left, and retrying an fsync may report success for pages it
-/// dropped [Rebello et al., Can Applications Recover from fsync Failures?, ATC'20]. So: stop, recover.
+/// Nothing is known of what the failed write left, and retrying an fsync may report success for
+/// pages it dropped [Rebello et al., Can Applications Recover from fsync Failures?, ATC'20]. So:
+/// stop, recover.
 void Wal::Impl::Fail(std::string_view doing, const Error& error) {
   failed_ = true;
   world_.Crash(fmt::format("write-ahead log {}: {} failed: {}", dir_, doing, Describe(error)));

@@ -24,21 +24,22 @@ struct WalEntry {
 
 /// What the log held for one shard when it was opened.
 struct WalShard {
-  std::string hard_state;           ///< the last one put; "" if never
-  LogIndex compacted;               ///< entries up to and including it are gone
-  Term compacted_term;              ///< the term of that entry
-  std::vector<WalEntry> entries;    ///< (compacted, last], without gaps
+  std::string hard_state;         ///< the last one put; "" if never
+  LogIndex compacted;             ///< entries up to and including it are gone
+  Term compacted_term;            ///< the term of that entry
+  std::vector<WalEntry> entries;  ///< (compacted, last], without gaps
 };
 
-/// Records for one Append, encoded as they are added. An entry discards the shard's entries from its index
-/// on: that is how a follower's conflicting suffix is truncated.
+/// Records for one Append, encoded as they are added. An entry discards the shard's entries from
+/// its index on: that is how a follower's conflicting suffix is truncated.
 class WalBatch {
  public:
-  void PutEntry(ShardId shard, LogIndex index, Term term, std::uint8_t kind, std::string_view payload);
+  void PutEntry(ShardId shard, LogIndex index, Term term, std::uint8_t kind,
+                std::string_view payload);
   void PutHardState(ShardId shard, std::string_view hard_state);
-  /// Entries up to `index` are no longer needed. With `index` past the last entry, or with a term other
-  /// than that entry's (a snapshot was installed, [Raft §7]), it discards them all, and the next entry
-  /// must be `index` + 1. An `index` that is compacted already changes nothing.
+  /// Entries up to `index` are no longer needed. With `index` past the last entry, or with a term
+  /// other than that entry's (a snapshot was installed, [Raft §7]), it discards them all, and the
+  /// next entry must be `index` + 1. An `index` that is compacted already changes nothing.
   void PutCompaction(ShardId shard, LogIndex index, Term term);
   bool empty() const { return notes_.empty(); }
   /// What it will take in the log, frame header included.
@@ -54,7 +55,8 @@ class WalBatch {
     std::size_t at;  // where the record starts in frame_
   };
   void Begin(ShardId shard, std::uint8_t type, LogIndex index, Term term);
-  std::string frame_;  // room for a frame header, then the records: a lone batch is written as it is
+  std::string
+      frame_;  // room for a frame header, then the records: a lone batch is written as it is
   std::vector<Note> notes_;
 };
 
@@ -71,9 +73,9 @@ struct WalStats {
   std::uint64_t segments = 0;  ///< that hold records still needed
 };
 
-/// The write-ahead log of one reactor, shared by all its shards: numbered segment files of frames, one
-/// frame per group commit, each with a checksum that covers its place. See README.md for the format, the
-/// torn-tail rule and what a failed fsync does.
+/// The write-ahead log of one reactor, shared by all its shards: numbered segment files of frames,
+/// one frame per group commit, each with a checksum that covers its place. See README.md for the
+/// format, the torn-tail rule and what a failed fsync does.
 class Wal {
  public:
   /// Opens the log in `dir` (created if missing) and answers what it holds.
@@ -86,11 +88,12 @@ class Wal {
   /// The shards found by Open, in shard order. Moved out once.
   std::map<ShardId, WalShard> TakeRecovered();
 
-  /// Answers when the batch is durable. Batches given while a write is under way share the next one, in
-  /// call order, and are answered in that order. On a disk error the node crashes (World::Crash) and
-  /// nobody is answered: an answer is always success or, for a batch over its bound, kTooLarge. The batch
-  /// waits in the caller's frame: destroying it before the write begins withdraws the batch.
-  /// Requires: an entry's index is at most one past the shard's last and above what is compacted.
+  /// Answers when the batch is durable. Batches given while a write is under way share the next
+  /// one, in call order, and are answered in that order. On a disk error the node crashes
+  /// (World::Crash) and nobody is answered: an answer is always success or, for a batch over its
+  /// bound, kTooLarge. The batch waits in the caller's frame: destroying it before the write begins
+  /// withdraws the batch. Requires: an entry's index is at most one past the shard's last and above
+  /// what is compacted.
   runtime::Task<Status> Append(WalBatch batch);
 
   WalStats stats() const;

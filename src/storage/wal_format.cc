@@ -117,9 +117,11 @@ Result<Record> GetRecord(std::string_view& in) {
       record.shard = ShardId(0);
       record.index = LogIndex(*first);
       return record;
-    case RecordType::kHardState: return GetBytes(record, in);
+    case RecordType::kHardState:
+      return GetBytes(record, in);
     case RecordType::kCompaction:
-    case RecordType::kReset: return GetPosition(record, in);
+    case RecordType::kReset:
+      return GetPosition(record, in);
     case RecordType::kEntry: {
       COT_ASSIGN(record, GetPosition(record, in));
       if (in.empty()) return CutOff();

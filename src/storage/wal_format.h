@@ -18,8 +18,8 @@ inline constexpr std::size_t kHeaderBytes = 48;
 /// Frames start at multiples of this, so that writing one never rewrites a sector of an older one.
 inline constexpr std::size_t kAlignment = 512;
 
-/// The log that a frame is of, and its place there. All of it is under the frame's checksum, so that
-/// neither what a recycled file held before nor a write to the wrong place passes for a frame.
+/// The log that a frame is of, and its place there. All of it is under the frame's checksum, so
+/// that neither what a recycled file held before nor a write to the wrong place passes for a frame.
 struct FramePlace {
   std::uint64_t log_id = 0;
   std::uint64_t segment = 0;
@@ -35,13 +35,16 @@ struct FrameHeader {
   std::uint32_t checksum = 0;
 };
 
-/// Fills the first kHeaderBytes of `frame`, whose records are the rest, and pads it with zeros to kAlignment.
+/// Fills the first kHeaderBytes of `frame`, whose records are the rest, and pads it with zeros to
+/// kAlignment.
 void SealFrame(std::string& frame, FramePlace place, std::uint64_t number);
 /// nullopt: not a header. The checksum is not looked at. Requires: kHeaderBytes bytes.
 std::optional<FrameHeader> ParseHeader(std::string_view bytes);
 /// `bytes`: header and body.
 bool ChecksumHolds(const FrameHeader& header, std::string_view bytes);
-constexpr std::uint64_t AlignUp(std::uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+constexpr std::uint64_t AlignUp(std::uint64_t n) {
+  return (n + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 enum class RecordType : std::uint8_t {
   kSegmentStart = 1,  ///< first of each segment; `index` is the oldest segment still needed
@@ -66,7 +69,8 @@ void PutEntry(std::string& out, ShardId shard, LogIndex index, Term term, std::u
 void PutHardState(std::string& out, ShardId shard, std::string_view hard_state);
 void PutCompaction(std::string& out, ShardId shard, LogIndex index, Term term);
 
-/// Takes one record from the front of `in`. Errors: kCorruptLog (cut off), kNewerData (unknown type).
+/// Takes one record from the front of `in`. Errors: kCorruptLog (cut off), kNewerData (unknown
+/// type).
 Result<Record> GetRecord(std::string_view& in);
 
 }  // namespace coterie::storage::wal

@@ -36,7 +36,8 @@ bool Index::Discards(ShardId shard, LogIndex index, Term term) const {
   if (index <= s.compacted) return false;
   if (s.runs.empty() || index > s.last) return true;
   const auto after = std::ranges::upper_bound(s.runs, index, {}, &Run::first);
-  COT_ASSERT(after != s.runs.begin());  // above what is compacted and not past the last: it is there
+  COT_ASSERT(after !=
+             s.runs.begin());  // above what is compacted and not past the last: it is there
   return std::prev(after)->term != term;
 }
 
@@ -72,7 +73,8 @@ std::uint64_t Index::OldestSegment(std::uint64_t current) const {
 void Index::PutCheckpoint(std::string& out) const {
   for (const auto& [id, shard] : shards_) {
     if (!shard.hard_state.empty()) wal::PutHardState(out, id, shard.hard_state);
-    if (shard.compacted > LogIndex(0)) PutCompaction(out, id, shard.compacted, shard.compacted_term);
+    if (shard.compacted > LogIndex(0))
+      PutCompaction(out, id, shard.compacted, shard.compacted_term);
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// The tests build the log once more for each of these classic faults, and must notice it; the product is
-// built with none. Numbers are those of the mutants' table in the simulation's documentation.
+// The tests build the log once more for each of these classic faults, and must notice it; the
+// product is built with none. Numbers are those of the mutants' table in the simulation's
+// documentation.
 #ifndef COTERIE_MUTANT
 #define COTERIE_MUTANT 0
 #endif

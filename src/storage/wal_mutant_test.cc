@@ -5,8 +5,8 @@
 #include "storage/wal_mutant.h"
 #include "storage/wal_segments.h"
 
-// Built once per mutant (see wal_mutant.h), together with the log's sources. Claim: the checks that pass on
-// the log fail on each of its classic mistakes, so they look where they should.
+// Built once per mutant (see wal_mutant.h), together with the log's sources. Claim: the checks that
+// pass on the log fail on each of its classic mistakes, so they look where they should.
 
 namespace coterie::storage::testing {
 namespace {
@@ -19,11 +19,13 @@ std::uint64_t ViolationsOfCrashes() {
 std::uint64_t ViolationsOfFailedSyncs() {
   std::uint64_t violations = 0;
   for (int fails_in = 4; fails_in < 40; ++fails_in) {
-    const WalTrace trace = RecordWalTrace({}, {.seed = 3, .batches = 40, .sync_fails_in = fails_in});
+    const WalTrace trace =
+        RecordWalTrace({}, {.seed = 3, .batches = 40, .sync_fails_in = fails_in});
     if (trace.states.empty()) continue;
     Random random(1);
     const std::size_t end = trace.ops.size();
-    if (CheckRecovery(trace, end, Materialise(trace.start, trace.ops, end, Loss::kDropAll, random))) ++violations;
+    if (CheckRecovery(trace, end, Materialise(trace.start, trace.ops, end, Loss::kDropAll, random)))
+      ++violations;
   }
   return violations;
 }
@@ -35,14 +37,15 @@ std::map<std::uint64_t, std::pair<std::string, std::size_t>> FramesOf(const Disk
     for (std::size_t at = 0; at < bytes.size(); at += wal::kAlignment) {
       const auto header = wal::ParseHeader(std::string_view(bytes).substr(at));
       if (!header || header->place.offset != at) continue;
-      if (path.ends_with(wal::SegmentName(header->place.segment))) frames[header->number] = {path, at};
+      if (path.ends_with(wal::SegmentName(header->place.segment)))
+        frames[header->number] = {path, at};
     }
   }
   return frames;
 }
 
-/// Damages each frame but the newest, one at a time: that must be noticed, or not matter. (The newest is a
-/// torn tail to anyone who looks.)
+/// Damages each frame but the newest, one at a time: that must be noticed, or not matter. (The
+/// newest is a torn tail to anyone who looks.)
 std::uint64_t ViolationsOfDamage(int batches) {
   const WalTrace trace = RecordWalTrace({}, {.seed = 5, .batches = batches});
   Random random(1);

@@ -39,7 +39,8 @@ class Recovery {
   Task<Status> ReplaySegment(std::size_t at);
   Status ApplyPending(std::uint64_t as_segment);
   Result<Recovered> GoOn();
-  std::unexpected<Error> Corrupt(std::uint64_t segment, std::uint64_t offset, std::string_view what) const {
+  std::unexpected<Error> Corrupt(std::uint64_t segment, std::uint64_t offset,
+                                 std::string_view what) const {
     return Fail(ErrorCode::kCorruptLog,
                 fmt::format("{} at offset {}: {}", segments_.PathOf(segment), offset, what));
   }
@@ -47,11 +48,13 @@ class Recovery {
   runtime::World& world_;
   Segments& segments_;
   std::vector<Found> found_;
-  std::optional<std::uint64_t> unstarted_;  // a segment made ready but not begun
+  std::vector<std::uint64_t>
+      unstarted_;  // after the last one with frames: made ready but not begun
   std::optional<std::uint64_t> log_id_;
   Replay replay_;
   std::uint64_t next_number_ = 0;
-  // The newest frame read. It is applied when a later one proves that it was durable, or at the end.
+  // The newest frame read. It is applied when a later one proves that it was durable, or at the
+  // end.
   std::optional<FramePlace> pending_;
   std::string pending_body_;
 };
@@ -60,7 +63,8 @@ Task<Status> Recovery::ReadFirstFrames() {
   COT_CO_ASSIGN(const auto numbers, co_await segments_.List());
   for (const std::uint64_t number : numbers) {
     Found found{.segment = number};
-    COT_CO_ASSIGN(auto reader, co_await SegmentReader::Open(world_.disk(), segments_.PathOf(number), number));
+    COT_CO_ASSIGN(auto reader,
+                  co_await SegmentReader::Open(world_.disk(), segments_.PathOf(number), number));
     COT_CO_ASSIGN(const auto frame, co_await reader.Read(0, std::nullopt));
     if (frame) {
       std::string_view body = frame->body;
@@ -72,41 +76,41 @@ Task<Status> Recovery::ReadFirstFrames() {
       found.first = frame->header.number;
       found.oldest = start->index.value;
       if (!log_id_) log_id_ = frame->header.place.log_id;
-      if (*log_id_ != frame->header.place.log_id) co_return Corrupt(number, 0, "a segment of another log");
+      if (*log_id_ != frame->header.place.log_id)
+        co_return Corrupt(number, 0, "a segment of another log");
     }
     found_.push_back(found);
   }
   co_return Ok();
 }
 
-/// Leaves in found_ the segments to replay.
+/// Leaves in found_ the segments to replay. One without a valid first frame is no damage by itself:
+/// that write may have failed, and what it held then begins the next one. Frame numbers tell.
 Status Recovery::ChooseSegments() {
-  const auto last = std::find_if(found_.rbegin(), found_.rend(), [](const Found& f) { return f.started; });
-  const std::uint64_t last_segment = last == found_.rend() ? 0 : last->segment;
-  const auto unstarted = last.base();
-  if (unstarted != found_.end()) {
-    // The next segment is made ready only after the one before it has begun durably.
-    if (found_.end() - unstarted > 1 || unstarted->segment != last_segment + 1) {
-      return Corrupt(unstarted->segment, 0, "the segment before it has no valid frame or is missing");
-    }
-    unstarted_ = unstarted->segment;
-  }
-  found_.erase(unstarted, found_.end());
-  if (found_.empty()) return Ok();
-  const std::uint64_t oldest = found_.back().oldest;
-  if (oldest > last_segment) return Corrupt(last_segment, 0, "needs a segment after itself");
+  const auto last =
+      std::find_if(found_.rbegin(), found_.rend(), [](const Found& f) { return f.started; });
+  const bool empty = last == found_.rend();
+  const std::uint64_t last_segment = empty ? 0 : last->segment;
+  const std::uint64_t oldest = empty ? 1 : last->oldest;
+  if (!empty && oldest > last_segment)
+    return Corrupt(last_segment, 0, "needs a segment after itself");
   std::erase_if(found_, [oldest](const Found& f) { return f.segment < oldest; });
   std::uint64_t expected = oldest;
   for (const Found& f : found_) {
     if (f.segment != expected) return Corrupt(expected, 0, "the segment is missing");
-    if (!f.started) return Corrupt(f.segment, 0, "no valid frame, but later segments have some");
+    if (f.segment > last_segment) unstarted_.push_back(f.segment);
     ++expected;
   }
+  if (!empty && !found_.front().started) {
+    return Corrupt(oldest, 0, "no valid frame, but a later segment needs it");
+  }
+  std::erase_if(found_, [](const Found& f) { return !f.started; });
   return Ok();
 }
 
 Task<Status> Recovery::CheckUnstarted(std::uint64_t segment) {
-  COT_CO_ASSIGN(auto reader, co_await SegmentReader::Open(world_.disk(), segments_.PathOf(segment), segment));
+  COT_CO_ASSIGN(auto reader,
+                co_await SegmentReader::Open(world_.disk(), segments_.PathOf(segment), segment));
   COT_CO_ASSIGN(const auto later, co_await reader.Find(kAlignment, log_id_));
   if (later && !kMutantDamageIsTornTail) {
     co_return Corrupt(segment, 0, fmt::format("damaged, but a later frame is valid at {}", *later));
@@ -122,24 +126,27 @@ Status Recovery::ApplyPending(std::uint64_t as_segment) {
   place.segment = as_segment;
   const Status applied = replay_.Apply(pending_body_, place);
   if (applied) return Ok();
-  return Fail(applied.error().code, fmt::format("{} at offset {}: {}", segments_.PathOf(segment), place.offset,
-                                                applied.error().message));
+  return Fail(applied.error().code, fmt::format("{} at offset {}: {}", segments_.PathOf(segment),
+                                                place.offset, applied.error().message));
 }
 
 Task<Status> Recovery::ReplaySegment(std::size_t at) {
   const std::uint64_t segment = found_[at].segment;
   const bool newest = at + 1 == found_.size();
   // A later segment that begins with a number this one has too took its place from there on.
-  const std::uint64_t end = newest ? std::numeric_limits<std::uint64_t>::max() : found_[at + 1].first;
+  const std::uint64_t end =
+      newest ? std::numeric_limits<std::uint64_t>::max() : found_[at + 1].first;
   next_number_ = found_[at].first;
-  COT_CO_ASSIGN(auto reader, co_await SegmentReader::Open(world_.disk(), segments_.PathOf(segment), segment));
+  COT_CO_ASSIGN(auto reader,
+                co_await SegmentReader::Open(world_.disk(), segments_.PathOf(segment), segment));
   std::uint64_t offset = 0;
   while (next_number_ < end) {
     COT_CO_ASSIGN(const auto frame, co_await reader.Read(offset, log_id_));
     if (!frame) break;
     if (frame->header.number != next_number_) {
-      co_return Corrupt(segment, offset,
-                        fmt::format("frame {} where {} belongs", frame->header.number, next_number_));
+      co_return Corrupt(
+          segment, offset,
+          fmt::format("frame {} where {} belongs", frame->header.number, next_number_));
     }
     COT_CO_TRY(ApplyPending(pending_ ? pending_->segment : 0));
     pending_ = FramePlace{*log_id_, segment, offset};
@@ -156,13 +163,14 @@ Task<Status> Recovery::ReplaySegment(std::size_t at) {
   // One frame is in flight at a time, so only the very last can be torn.
   COT_CO_ASSIGN(const auto later, co_await reader.Find(AlignUp(offset + 1), log_id_));
   if (!later) co_return Ok();
-  co_return Corrupt(segment, offset,
-                    fmt::format("frame {} is damaged, but a later one is valid at {}", next_number_, *later));
+  co_return Corrupt(
+      segment, offset,
+      fmt::format("frame {} is damaged, but a later one is valid at {}", next_number_, *later));
 }
 
-/// The new segment begins with the newest frame's records once more: after a crash of the process alone
-/// that frame may be in the page cache and not on the disk, and even an fsync of the old file would not
-/// tell (a failed one before may have marked its pages clean).
+/// The new segment begins with the newest frame's records once more: after a crash of the process
+/// alone that frame may be in the page cache and not on the disk, and even an fsync of the old file
+/// would not tell (a failed one before may have marked its pages clean).
 Result<Recovered> Recovery::GoOn() {
   Recovered out;
   out.log_id = *log_id_;
@@ -189,7 +197,7 @@ Result<Recovered> Recovery::GoOn() {
 Task<Result<Recovered>> Recovery::Run(std::uint64_t new_log_id) {
   COT_CO_TRY(co_await ReadFirstFrames());
   COT_CO_TRY(ChooseSegments());
-  if (unstarted_) COT_CO_TRY(co_await CheckUnstarted(*unstarted_));
+  for (const std::uint64_t segment : unstarted_) COT_CO_TRY(co_await CheckUnstarted(segment));
   if (!log_id_) log_id_ = new_log_id;
   for (std::size_t i = 0; i < found_.size(); ++i) {
     if (i > 0 && found_[i].first < found_[i - 1].first) {
@@ -203,7 +211,8 @@ Task<Result<Recovered>> Recovery::Run(std::uint64_t new_log_id) {
 
 }  // namespace
 
-Task<Result<Recovered>> Recover(runtime::World& world, Segments* segments, std::uint64_t new_log_id) {
+Task<Result<Recovered>> Recover(runtime::World& world, Segments* segments,
+                                std::uint64_t new_log_id) {
   Recovery recovery(world, *segments);
   auto result = co_await recovery.Run(new_log_id);
   co_return result;

@@ -15,7 +15,8 @@ Status Replay::Apply(std::string_view records, FramePlace place) {
     COT_ASSIGN(const Record record, GetRecord(records));
     const bool starts = record.type == RecordType::kSegmentStart;
     if (starts != (first && place.offset == 0)) {
-      return Fail(ErrorCode::kCorruptLog, "a segment start that is not at a segment's start, or none there");
+      return Fail(ErrorCode::kCorruptLog,
+                  "a segment start that is not at a segment's start, or none there");
     }
     first = false;
     if (!starts) COT_TRY(ApplyRecord(record, place.segment));
@@ -26,7 +27,8 @@ Status Replay::Apply(std::string_view records, FramePlace place) {
 Status Replay::ApplyRecord(const Record& record, std::uint64_t segment) {
   COT_ASSERT(record.type != RecordType::kSegmentStart);
   switch (record.type) {
-    case RecordType::kEntry: return PutEntry(record, segment);
+    case RecordType::kEntry:
+      return PutEntry(record, segment);
     case RecordType::kHardState:
       shards_[record.shard].state.hard_state = record.bytes;
       index_.PutHardState(record.shard, record.bytes);
@@ -37,8 +39,11 @@ Status Replay::ApplyRecord(const Record& record, std::uint64_t segment) {
       shards_[record.shard].state.compacted = record.index;
       shards_[record.shard].state.compacted_term = record.term;
       return Ok();
-    case RecordType::kCompaction: Compact(record); return Ok();
-    case RecordType::kSegmentStart: break;
+    case RecordType::kCompaction:
+      Compact(record);
+      return Ok();
+    case RecordType::kSegmentStart:
+      break;
   }
   return Ok();
 }
@@ -47,13 +52,15 @@ Status Replay::PutEntry(const Record& record, std::uint64_t segment) {
   Shard& shard = shards_[record.shard];
   auto& entries = shard.entries;
   if (record.index <= shard.state.compacted) {
-    return Fail(ErrorCode::kCorruptLog, fmt::format("shard {}: entry {} is written after it was compacted",
-                                                    record.shard.value, record.index.value));
+    return Fail(ErrorCode::kCorruptLog,
+                fmt::format("shard {}: entry {} is written after it was compacted",
+                            record.shard.value, record.index.value));
   }
   while (!entries.empty() && entries.back().index >= record.index) entries.pop_back();
   if (!entries.empty() && entries.back().index + 1 != record.index) {
-    return Fail(ErrorCode::kCorruptLog, fmt::format("shard {}: entry {} follows entry {}", record.shard.value,
-                                                    record.index.value, entries.back().index.value));
+    return Fail(ErrorCode::kCorruptLog,
+                fmt::format("shard {}: entry {} follows entry {}", record.shard.value,
+                            record.index.value, entries.back().index.value));
   }
   entries.push_back({record.index, record.term, record.kind, std::string(record.bytes)});
   index_.PutEntry(record.shard, record.index, record.term, segment);
@@ -80,7 +87,8 @@ Result<std::map<ShardId, WalShard>> Replay::Finish() {
                               shard.entries.front().index.value, state.compacted.value));
     }
     WalShard& out = result[id] = std::move(shard.state);
-    out.entries.assign(std::move_iterator(shard.entries.begin()), std::move_iterator(shard.entries.end()));
+    out.entries.assign(std::move_iterator(shard.entries.begin()),
+                       std::move_iterator(shard.entries.end()));
     shard.entries.clear();
   }
   return result;

@@ -15,14 +15,15 @@ namespace coterie::storage::wal {
 
 /// Folds the records of a log, oldest first, into what it holds for each shard.
 ///
-/// The segments before the oldest needed one are gone, and what was live in them then is compacted or
-/// overwritten by now. So a shard's first entries may start anywhere above what is known to be compacted
-/// at that point; Finish checks that the gap has closed.
+/// The segments before the oldest needed one are gone, and what was live in them then is compacted
+/// or overwritten by now. So a shard's first entries may start anywhere above what is known to be
+/// compacted at that point; Finish checks that the gap has closed.
 class Replay {
  public:
   /// Errors: kCorruptLog, kNewerData.
   Status Apply(std::string_view records, FramePlace place);
-  /// Moves the entries out. Errors: kCorruptLog if a shard's entries do not follow what is compacted.
+  /// Moves the entries out. Errors: kCorruptLog if a shard's entries do not follow what is
+  /// compacted.
   Result<std::map<ShardId, WalShard>> Finish();
   Index& index() { return index_; }
 

@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t kWindowBytes = 256u << 10;
 }
 
-Task<Result<SegmentReader>> SegmentReader::Open(Disk& disk, std::string path, std::uint64_t segment) {
+Task<Result<SegmentReader>> SegmentReader::Open(Disk& disk, std::string path,
+                                                std::uint64_t segment) {
   SegmentReader reader;
   COT_CO_ASSIGN(reader.file_, co_await disk.Open(path, Disk::Mode::kOpenExisting));
   COT_CO_ASSIGN(reader.file_bytes_, co_await reader.file_->Size());
@@ -63,8 +64,8 @@ Task<Result<std::optional<Frame>>> SegmentReader::Read(std::uint64_t offset,
   co_return Frame{*header, frame.substr(kHeaderBytes)};
 }
 
-Task<Result<std::optional<std::uint64_t>>> SegmentReader::Find(std::uint64_t from,
-                                                               std::optional<std::uint64_t> log_id) {
+Task<Result<std::optional<std::uint64_t>>> SegmentReader::Find(
+    std::uint64_t from, std::optional<std::uint64_t> log_id) {
   COT_ASSERT(from % kAlignment == 0);
   while (from + kHeaderBytes <= file_bytes_) {
     COT_CO_ASSIGN(const std::string_view window, co_await Window(from, kWindowBytes));

@@ -19,14 +19,15 @@ struct Frame {
   std::string_view body;
 };
 
-/// Reads the frames of one segment file through a window. Errors: kIo; kNewerData for a valid frame of a
-/// later version.
+/// Reads the frames of one segment file through a window. Errors: kIo; kNewerData for a valid frame
+/// of a later version.
 class SegmentReader {
  public:
   static runtime::Task<Result<SegmentReader>> Open(runtime::Disk& disk, std::string path,
                                                    std::uint64_t segment);
 
-  /// The frame at `offset`, or nullopt if there is no valid one. With `log_id`, only one of that log.
+  /// The frame at `offset`, or nullopt if there is no valid one. With `log_id`, only one of that
+  /// log.
   runtime::Task<Result<std::optional<Frame>>> Read(std::uint64_t offset,
                                                    std::optional<std::uint64_t> log_id);
   /// The offset of the first valid frame at `from` or later, if any.
@@ -35,7 +36,8 @@ class SegmentReader {
   const std::string& path() const { return path_; }
 
  private:
-  bool IsPlace(const FrameHeader& header, std::uint64_t offset, std::optional<std::uint64_t> log_id) const;
+  bool IsPlace(const FrameHeader& header, std::uint64_t offset,
+               std::optional<std::uint64_t> log_id) const;
   /// `size` bytes at `offset`, fewer at the end of the file; valid until the next call.
   runtime::Task<Result<std::string_view>> Window(std::uint64_t offset, std::size_t size);
 

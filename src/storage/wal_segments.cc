@@ -36,7 +36,10 @@ std::optional<std::uint64_t> ParseSegmentName(std::string_view name) {
 }
 
 Segments::Segments(runtime::World& world, std::string dir, std::uint64_t segment_bytes)
-    : world_(world), dir_(std::move(dir)), segment_bytes_(segment_bytes), tended_(world.executor()) {}
+    : world_(world),
+      dir_(std::move(dir)),
+      segment_bytes_(segment_bytes),
+      tended_(world.executor()) {}
 
 Task<Result<std::vector<std::uint64_t>>> Segments::List() {
   COT_ASSERT(on_disk_.empty());
@@ -94,7 +97,8 @@ Task<void> Segments::Tend(std::uint64_t oldest, std::uint64_t next) {
   const Status prepared = co_await Prepare(next);
   if (!prepared) {
     // Not fatal yet: Take tries once more, when the space is needed.
-    world_.log().Warn("storage", "cannot make {} ready: {}", PathOf(next), Describe(prepared.error()));
+    world_.log().Warn("storage", "cannot make {} ready: {}", PathOf(next),
+                      Describe(prepared.error()));
     ready_.reset();
   }
   tending_ = false;
@@ -131,7 +135,12 @@ Task<Status> Segments::Prepare(std::uint64_t number) {
     COT_CO_TRY(co_await world_.disk().Remove(path));  // what there was of it is space again
     co_return allocated;
   }
-  COT_CO_TRY(co_await SyncNames());
+  const Status named = co_await SyncNames();
+  if (!named) {  // a later sync of the directory might succeed without having made the names
+                 // durable
+    world_.Crash(fmt::format("write-ahead log {}: {}", dir_, Describe(named.error())));
+    co_return named;
+  }
   on_disk_.insert(number);
   ready_ = std::move(file);
   co_return Ok();

@@ -21,8 +21,8 @@ namespace coterie::storage::wal {
 std::string SegmentName(std::uint64_t number);
 std::optional<std::uint64_t> ParseSegmentName(std::string_view name);
 
-/// The segment files of a log's directory: makes the next one before it is needed, and reuses those that
-/// are no longer needed, since overwriting allocated blocks spares the file system's journal.
+/// The segment files of a log's directory: makes the next one before it is needed, and reuses those
+/// that are no longer needed, since overwriting allocated blocks spares the file system's journal.
 class Segments {
  public:
   /// Files kept for reuse; more are removed.
@@ -36,11 +36,11 @@ class Segments {
   /// Opens the segment that the log continues in after Open, whether or not its file exists.
   runtime::Task<Result<std::unique_ptr<runtime::File>>> Start(std::uint64_t number);
 
-  /// In the background: retires the segments below `oldest` and makes `next` ready. Requires: everything
-  /// that needs them is durable elsewhere, and that `next` was not asked for yet.
+  /// In the background: retires the segments below `oldest` and makes `next` ready. Requires:
+  /// everything that needs them is durable elsewhere, and that `next` was not asked for yet.
   void Advance(std::uint64_t oldest, std::uint64_t next);
-  /// The segment made ready, waiting for it if need be. If there was no space for the whole of it: an
-  /// empty file that grows as it is written.
+  /// The segment made ready, waiting for it if need be. If there was no space for the whole of it:
+  /// an empty file that grows as it is written.
   runtime::Task<Result<std::unique_ptr<runtime::File>>> Take(std::uint64_t number);
 
  private:

@@ -46,9 +46,14 @@ void CrashedDisk::ApplyWhole(std::string& bytes, const DiskOp& op) {
       if (bytes.size() < op.offset + op.bytes.size()) bytes.resize(op.offset + op.bytes.size());
       bytes.replace(op.offset, op.bytes.size(), op.bytes);
       break;
-    case Kind::kTruncate: bytes.resize(op.offset); break;
-    case Kind::kAllocate: bytes.resize(std::max<std::size_t>(bytes.size(), op.offset)); break;
-    default: COT_ASSERT(false);
+    case Kind::kTruncate:
+      bytes.resize(op.offset);
+      break;
+    case Kind::kAllocate:
+      bytes.resize(std::max<std::size_t>(bytes.size(), op.offset));
+      break;
+    default:
+      COT_ASSERT(false);
   }
 }
 
@@ -75,13 +80,18 @@ void CrashedDisk::Tear(std::string& bytes, const DiskOp& op, Random& random) {
 
 void CrashedDisk::ApplyName(const DiskOp& op) {
   switch (op.kind) {
-    case Kind::kCreate: names_[op.bytes] = op.file; break;
-    case Kind::kMakeDir: dirs_.insert(op.bytes); break;
+    case Kind::kCreate:
+      names_[op.bytes] = op.file;
+      break;
+    case Kind::kMakeDir:
+      dirs_.insert(op.bytes);
+      break;
     case Kind::kRemove:
       std::erase_if(names_, [&](const auto& n) {
         return n.first == op.bytes || n.first.starts_with(op.bytes + "/");
       });
-      std::erase_if(dirs_, [&](const auto& d) { return d == op.bytes || d.starts_with(op.bytes + "/"); });
+      std::erase_if(dirs_,
+                    [&](const auto& d) { return d == op.bytes || d.starts_with(op.bytes + "/"); });
       break;
     case Kind::kRename: {
       const auto from = names_.find(op.bytes);
@@ -90,7 +100,8 @@ void CrashedDisk::ApplyName(const DiskOp& op) {
       names_.erase(op.bytes);
       break;
     }
-    default: COT_ASSERT(false);
+    default:
+      COT_ASSERT(false);
   }
 }
 
@@ -106,17 +117,26 @@ void CrashedDisk::Apply(const DiskOp& op) {
   switch (op.kind) {
     case Kind::kWrite:
     case Kind::kTruncate:
-    case Kind::kAllocate: files_[op.file].pending.push_back(&op); break;
+    case Kind::kAllocate:
+      files_[op.file].pending.push_back(&op);
+      break;
     case Kind::kSync:
-      for (const DiskOp* pending : files_[op.file].pending) ApplyWhole(files_[op.file].bytes, *pending);
+      for (const DiskOp* pending : files_[op.file].pending)
+        ApplyWhole(files_[op.file].bytes, *pending);
       files_[op.file].pending.clear();
       break;
-    case Kind::kSyncFailed: files_[op.file].pending.clear(); break;  // pages marked clean, never written
-    case Kind::kSyncDir: SyncNames(op.bytes); break;
+    case Kind::kSyncFailed:
+      files_[op.file].pending.clear();
+      break;  // pages marked clean, never written
+    case Kind::kSyncDir:
+      SyncNames(op.bytes);
+      break;
     case Kind::kCreate:
     case Kind::kRename:
     case Kind::kRemove:
-    case Kind::kMakeDir: pending_names_.push_back(&op); break;
+    case Kind::kMakeDir:
+      pending_names_.push_back(&op);
+      break;
   }
 }
 
@@ -124,9 +144,14 @@ DiskImage CrashedDisk::Crash(Loss loss, Random& random) {
   for (auto& [id, file] : files_) {
     for (const DiskOp* op : file.pending) {
       switch (loss) {
-        case Loss::kDropAll: break;
-        case Loss::kKeepAll: ApplyWhole(file.bytes, *op); break;
-        case Loss::kTear: Tear(file.bytes, *op, random); break;
+        case Loss::kDropAll:
+          break;
+        case Loss::kKeepAll:
+          ApplyWhole(file.bytes, *op);
+          break;
+        case Loss::kTear:
+          Tear(file.bytes, *op, random);
+          break;
         case Loss::kReorder:
           if (random.Chance(0.5)) ApplyWhole(file.bytes, *op);
           break;
@@ -148,8 +173,8 @@ DiskImage CrashedDisk::Crash(Loss loss, Random& random) {
 
 }  // namespace
 
-DiskImage Materialise(const DiskImage& start, const std::vector<DiskOp>& ops, std::size_t count, Loss loss,
-                      Random& random) {
+DiskImage Materialise(const DiskImage& start, const std::vector<DiskOp>& ops, std::size_t count,
+                      Loss loss, Random& random) {
   COT_ASSERT(count <= ops.size());
   CrashedDisk disk(start);
   for (std::size_t i = 0; i < count; ++i) disk.Apply(ops[i]);

@@ -15,14 +15,16 @@ namespace {
 constexpr Duration kLatency = 100us;
 
 bool Inside(const std::string& path, const std::string& dir) {
-  return path.size() > dir.size() && path.starts_with(dir) && (dir == "/" || path[dir.size()] == '/');
+  return path.size() > dir.size() && path.starts_with(dir) &&
+         (dir == "/" || path[dir.size()] == '/');
 }
 }  // namespace
 
 TestDisk::TestDisk(runtime::Executor& executor, DiskImage image)
     : executor_(executor), start_(std::move(image)), dirs_(start_.dirs) {
   // Ids by the order of names: Materialise numbers the files of the start image in the same way.
-  for (const auto& [path, bytes] : start_.files) files_[path] = std::make_shared<Inode>(next_id_++, bytes);
+  for (const auto& [path, bytes] : start_.files)
+    files_[path] = std::make_shared<Inode>(next_id_++, bytes);
 }
 
 DiskImage TestDisk::Seen() const {
@@ -39,7 +41,8 @@ std::string& TestDisk::Content(const std::string& path) {
 
 class TestFile final : public File {
  public:
-  TestFile(TestDisk& disk, std::shared_ptr<TestDisk::Inode> inode) : disk_(disk), inode_(std::move(inode)) {}
+  TestFile(TestDisk& disk, std::shared_ptr<TestDisk::Inode> inode)
+      : disk_(disk), inode_(std::move(inode)) {}
 
   Task<Result<std::string>> Read(std::uint64_t offset, std::size_t size) override {
     if (offset >= inode_->bytes.size()) co_return std::string();

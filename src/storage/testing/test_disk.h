@@ -22,7 +22,16 @@ struct DiskImage {
 /// One change of a disk, as recorded.
 struct DiskOp {
   enum class Kind {
-    kCreate, kWrite, kTruncate, kAllocate, kSync, kSyncFailed, kRename, kRemove, kMakeDir, kSyncDir
+    kCreate,
+    kWrite,
+    kTruncate,
+    kAllocate,
+    kSync,
+    kSyncFailed,
+    kRename,
+    kRemove,
+    kMakeDir,
+    kSyncDir
   };
   Kind kind;
   std::uint64_t file = 0;
@@ -35,13 +44,14 @@ struct DiskOp {
 enum class Loss {
   kDropAll,
   kKeepAll,
-  kTear,     ///< each 512-byte sector of each write on its own: kept, dropped or garbage; names: a prefix
+  kTear,     ///< each 512-byte sector of each write on its own: kept, dropped or garbage; names: a
+             ///< prefix
   kReorder,  ///< any subset of the writes and of the changes of names
 };
 
 /// The image after the first `count` operations and a crash, starting from `start`.
-DiskImage Materialise(const DiskImage& start, const std::vector<DiskOp>& ops, std::size_t count, Loss loss,
-                      Random& random);
+DiskImage Materialise(const DiskImage& start, const std::vector<DiskOp>& ops, std::size_t count,
+                      Loss loss, Random& random);
 
 /// A disk in memory that records every change. Each operation takes some virtual time.
 class TestDisk final : public runtime::Disk {
@@ -56,7 +66,7 @@ class TestDisk final : public runtime::Disk {
   std::string& Content(const std::string& path);
 
   // Faults.
-  int sync_fails_in = -1;          ///< that many syncs succeed first; the one after fails, once
+  int sync_fails_in = -1;  ///< that many syncs succeed first; the one after fails, once
   bool no_space_to_allocate = false;
   std::int64_t write_bytes_left = INT64_MAX;  ///< then kDiskFull
 

@@ -20,8 +20,8 @@ std::string WalModel::Print(const std::map<ShardId, WalShard>& shards) {
   for (const auto& [id, shard] : shards) {
     const bool untouched = shard.hard_state.empty() && LastOf(shard) == LogIndex(0);
     if (untouched) continue;
-    out += fmt::format("shard {} hard '{}' compacted {}@{}:", id.value, shard.hard_state, shard.compacted.value,
-                       shard.compacted_term.value);
+    out += fmt::format("shard {} hard '{}' compacted {}@{}:", id.value, shard.hard_state,
+                       shard.compacted.value, shard.compacted_term.value);
     for (const WalEntry& e : shard.entries) {
       out += fmt::format(" {}@{}/{}:", e.index.value, e.term.value, e.kind);
       out += e.payload;
@@ -91,7 +91,9 @@ namespace {
 class Recording {
  public:
   Recording(DiskImage image, WalWorkload workload)
-      : workload_(workload), world_(std::move(image), workload.seed), random_(workload.seed * 7919) {
+      : workload_(workload),
+        world_(std::move(image), workload.seed),
+        random_(workload.seed * 7919) {
     trace_.start = world_.disk().start();
     world_.disk().sync_fails_in = workload.sync_fails_in;
   }
@@ -105,7 +107,8 @@ class Recording {
       trace_.states.push_back(model.Print());
       runtime::Scope scope;
       for (int i = 0; i < workload_.batches && !world_.crashed();) {
-        for (std::uint64_t at_once = 1 + random_.Below(4); at_once > 0 && i < workload_.batches; --at_once, ++i) {
+        for (std::uint64_t at_once = 1 + random_.Below(4); at_once > 0 && i < workload_.batches;
+             --at_once, ++i) {
           WalBatch batch = model.Draw(random_);
           trace_.states.push_back(model.Print());
           trace_.given_at.push_back(world_.disk().ops().size());
@@ -149,7 +152,8 @@ WalTrace RecordWalTrace(DiskImage image, WalWorkload workload) {
 std::optional<std::string> CheckRecovery(const WalTrace& trace, std::size_t ops, DiskImage image) {
   TestWorld world(std::move(image), ops + 17);
   auto opened = world.Run(Wal::Open(world, kWalDir, {.segment_bytes = 4096}));
-  if (!opened) return fmt::format("after {} operations: does not open: {}", ops, Describe(opened.error()));
+  if (!opened)
+    return fmt::format("after {} operations: does not open: {}", ops, Describe(opened.error()));
   const std::string found = WalModel::Print((*opened)->TakeRecovered());
   std::size_t answered = 0;
   std::size_t given = 0;
@@ -160,8 +164,8 @@ std::optional<std::string> CheckRecovery(const WalTrace& trace, std::size_t ops,
   for (std::size_t i = given + 1; i-- > answered;) {
     if (trace.states[i] == found) return std::nullopt;
   }
-  return fmt::format("after {} operations: {} answered, {} given, but the log holds\n{}", ops, answered, given,
-                     found);
+  return fmt::format("after {} operations: {} answered, {} given, but the log holds\n{}", ops,
+                     answered, given, found);
 }
 
 CrashReport EnumerateCrashes(const WalTrace& trace, int draws, std::uint64_t seed) {
@@ -171,7 +175,8 @@ CrashReport EnumerateCrashes(const WalTrace& trace, int draws, std::uint64_t see
     for (const Loss loss : {Loss::kDropAll, Loss::kKeepAll, Loss::kTear, Loss::kReorder}) {
       const int times = loss == Loss::kTear || loss == Loss::kReorder ? draws : 1;
       for (int i = 0; i < times; ++i) {
-        const auto broken = CheckRecovery(trace, ops, Materialise(trace.start, trace.ops, ops, loss, random));
+        const auto broken =
+            CheckRecovery(trace, ops, Materialise(trace.start, trace.ops, ops, loss, random));
         ++report.states;
         if (!broken) continue;
         ++report.violations;

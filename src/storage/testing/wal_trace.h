@@ -37,9 +37,9 @@ class WalModel {
 struct WalTrace {
   DiskImage start;
   std::vector<DiskOp> ops;
-  std::vector<std::string> states;         // [i]: printed after i batches
-  std::vector<std::size_t> given_at;       // operations recorded when batch i was given
-  std::vector<std::size_t> answered_at;    // ... when it was answered
+  std::vector<std::string> states;       // [i]: printed after i batches
+  std::vector<std::size_t> given_at;     // operations recorded when batch i was given
+  std::vector<std::size_t> answered_at;  // ... when it was answered
   std::uint64_t segments_started = 0;
   std::optional<std::string> crashed;
 };
@@ -54,8 +54,9 @@ struct WalWorkload {
 /// Opens a log on `image`, gives it batches, some of them at once, and records.
 WalTrace RecordWalTrace(DiskImage image, WalWorkload workload);
 
-/// Recovers from the crash image; nullopt: all promises kept, else what broke. A log that holds every
-/// answered batch, in order, and no batch that was not given, is at one of the trace's states.
+/// Recovers from the crash image; nullopt: all promises kept, else what broke. A log that holds
+/// every answered batch, in order, and no batch that was not given, is at one of the trace's
+/// states.
 std::optional<std::string> CheckRecovery(const WalTrace& trace, std::size_t ops, DiskImage image);
 
 struct CrashReport {
