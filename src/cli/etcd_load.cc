@@ -154,6 +154,14 @@ Task<void> Preloader(Load* load, std::size_t connection) {
   Finished(*load);
 }
 
+Task<void> MarkMeasuredTime(Load* load) {
+  co_await runtime::SleepUntil(load->world->executor(), load->measure_from);
+  if (load->spec.at_begin) load->spec.at_begin();
+  co_await runtime::SleepUntil(load->world->executor(), load->stop_at);
+  if (load->spec.at_end) load->spec.at_end();
+  Finished(*load);
+}
+
 Task<void> WaitIdle(Load* load) {
   while (load->running > 0) co_await load->idle.Wait();
   // The last worker's frame is still finishing: let its turn end before its scope does.
@@ -232,7 +240,8 @@ Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec) {
   }
   load.measure_from = world->Now() + load.spec.warmup;
   load.stop_at = load.measure_from + load.spec.duration;
-  load.running = load.spec.inflight;
+  load.running = load.spec.inflight + 1;
+  scope.Spawn(MarkMeasuredTime(&load));
   for (std::size_t i = 0; i < inflight; ++i) scope.Spawn(Worker(&load, i % connections));
   co_await WaitIdle(&load);
   load.result.measured = load.spec.duration;

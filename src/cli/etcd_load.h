@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ struct LoadSpec {
   std::size_t key_bytes = 32;
   std::size_t value_bytes = 256;
   Duration call_timeout = 10s;
+  std::function<void()> at_begin;  ///< called when the measured time begins and ends; may be empty
+  std::function<void()> at_end;
 };
 
 struct LoadResult {

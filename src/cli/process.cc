@@ -36,6 +36,8 @@ timespec ToTimespec(Duration duration) {
 
 struct StatLine {
   char state;
+  std::uint64_t user_ticks;
+  std::uint64_t system_ticks;
   int threads;
   std::uint64_t start_ticks;
 };
@@ -53,7 +55,9 @@ std::optional<StatLine> ReadStat(int pid) {
   StatLine line{};
   std::string skipped;
   fields >> line.state;
-  for (int field = 4; field < 20; ++field) fields >> skipped;
+  for (int field = 4; field < 14; ++field) fields >> skipped;
+  fields >> line.user_ticks >> line.system_ticks;
+  for (int field = 16; field < 20; ++field) fields >> skipped;
   fields >> line.threads >> skipped >> line.start_ticks;
   if (!fields) return std::nullopt;
   return line;
@@ -131,6 +135,14 @@ Status Signal(Process process, int signal) {
                 SystemError("signalling process", fmt::to_string(process.pid)));
   }
   return Ok();
+}
+
+Duration CpuTimeOf(int pid) {
+  const std::optional<StatLine> stat = ReadStat(pid);
+  if (!stat) return Duration{};
+  const auto ticks_per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+  const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
+  return std::chrono::nanoseconds(ticks * 1'000'000'000 / ticks_per_second);
 }
 
 bool WaitGone(Process process, Duration limit) {

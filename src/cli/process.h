@@ -45,6 +45,10 @@ ProcessState StateOf(Process process);
 /// Signals `process` if it is still the same one; error kNotFound if it is gone.
 Status Signal(Process process, int signal);
 
+/// The processor time, user and system, that a process has used so far; zero if it is gone. In steps of
+/// the kernel's clock tick, usually 10 ms.
+Duration CpuTimeOf(int pid);
+
 /// Waits up to `limit` until `process` is gone. False: it is still there.
 bool WaitGone(Process process, Duration limit);
 
