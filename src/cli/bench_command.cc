@@ -127,8 +127,9 @@ void AddBench(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->check(CLI::Range(1, 86'400));
   etcd->add_option("--keys", load.keys, "how many different keys")->capture_default_str();
-  etcd->add_option("--key-bytes", load.key_bytes)->capture_default_str()->check(
-      CLI::Range(1, 4096));
+  etcd->add_option("--key-bytes", load.key_bytes)
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
   etcd->add_option("--value-bytes", load.value_bytes)
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));

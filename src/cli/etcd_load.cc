@@ -130,9 +130,8 @@ Task<void> Worker(Load* load, std::size_t connection) {
     const std::uint64_t key = load->world->random().Below(load->spec.keys);
     std::string request = put ? PutRequestBytes(*load, key) : RangeRequestBytes(*load, key);
     const Instant started = load->world->Now();
-    const net::GrpcReply reply =
-        co_await channel->Unary(put ? kPutPath : kRangePath, std::move(request),
-                                started + load->spec.call_timeout);
+    const net::GrpcReply reply = co_await channel->Unary(
+        put ? kPutPath : kRangePath, std::move(request), started + load->spec.call_timeout);
     Count(*load, reply, started);
   }
   Finished(*load);

@@ -43,11 +43,13 @@ struct LoadResult {
   std::vector<runtime::Address> used;
 };
 
-/// Runs it. Ranges are linearizable reads of one key; all keys are written first. Errors: kInvalidArgument,
-/// kConnectFailed (an endpoint does not answer at the start), kNoLeader (with leader_only).
+/// Runs it. Ranges are linearizable reads of one key; all keys are written first. Errors:
+/// kInvalidArgument, kConnectFailed (an endpoint does not answer at the start), kNoLeader (with
+/// leader_only).
 runtime::Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec);
 
-/// Key number `number`, of exactly `bytes` bytes: "bench/000…042", or digits alone when that is too long.
+/// Key number `number`, of exactly `bytes` bytes: "bench/000…042", or digits alone when that is too
+/// long.
 std::string LoadKey(std::uint64_t number, std::size_t bytes);
 
 }  // namespace coterie::cli

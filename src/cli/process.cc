@@ -42,8 +42,8 @@ struct StatLine {
   std::uint64_t start_ticks;
 };
 
-/// What /proc says of a process. The program's name in field 2 may hold spaces and brackets, so fields
-/// are counted from the last ')'.
+/// What /proc says of a process. The program's name in field 2 may hold spaces and brackets, so
+/// fields are counted from the last ')'.
 std::optional<StatLine> ReadStat(int pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::stringstream content;
@@ -190,8 +190,8 @@ Status CheckFree(const runtime::Address& address) {
   if (probe < 0) return Fail(ErrorCode::kIo, SystemError("probing", ToText(address)));
   const int on = 1;  // as the node does: a connection that lingers does not keep the port
   setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool free = bind(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 &&
-                    listen(probe, 1) == 0;
+  const bool free =
+      bind(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && listen(probe, 1) == 0;
   const int reason = errno;
   close(probe);
   errno = reason;
@@ -282,7 +282,8 @@ Result<std::string> RuntimeDirectory() {
   if (lstat(path.c_str(), &found) != 0 || !S_ISDIR(found.st_mode) || found.st_uid != getuid()) {
     return Fail(ErrorCode::kPermissionDenied,
                 fmt::format("{} is not a directory of this user; remove it or set "
-                            "XDG_RUNTIME_DIR", path));
+                            "XDG_RUNTIME_DIR",
+                            path));
   }
   return path;
 }
