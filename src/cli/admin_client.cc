@@ -62,7 +62,8 @@ Task<void> CallAll(runtime::World* world, std::vector<AdminRequest> requests, Du
     scope.Spawn(CallOne(world, requests[i], deadline, calls, i));
   }
   while (calls->open > 0) co_await calls->all_done.Wait();
-  // The last call's frame is still finishing below this one: leave its turn before ending the scope.
+  // The last call's frame is still finishing below this one: leave its turn before ending the
+  // scope.
   co_await runtime::Yield(world->executor());
 }
 

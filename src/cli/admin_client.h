@@ -60,10 +60,10 @@ struct AdminRequest {
   std::string query;
 };
 
-/// Sends every request at once over connections of their own and answers when each is answered or has
-/// failed, in order: the JSON body, null if the body is empty. Errors: kConnectFailed, kTimedOut (unknown
-/// for a POST), kMalformed, and what the node answered: kRefusedOutsideDemo or, for another status
-/// than 200, kInvalidArgument. Blocks.
+/// Sends every request at once over connections of their own and answers when each is answered or
+/// has failed, in order: the JSON body, null if the body is empty. Errors: kConnectFailed,
+/// kTimedOut (unknown for a POST), kMalformed, and what the node answered: kRefusedOutsideDemo or,
+/// for another status than 200, kInvalidArgument. Blocks.
 std::vector<Result<Json>> CallAdmin(std::vector<AdminRequest> requests, Duration timeout);
 
 /// GET /status of each node.

@@ -11,6 +11,7 @@
 #include "cli/exit_code.h"
 #include "cli/json.h"
 #include "cli/output_format.h"
+#include "cli/process.h"
 #include "runtime/real/real_world.h"
 
 namespace coterie::cli {
@@ -20,12 +21,19 @@ struct BenchOptions {
   std::vector<std::string> endpoints = {"127.0.0.1:2379", "127.0.0.2:2379", "127.0.0.3:2379"};
   LoadSpec load;
   int seconds = 10;
+  std::vector<int> cpu_of;  // processes whose processor time is reported
   OutputFormat format = OutputFormat::kText;
 };
 
 double Microseconds(Duration duration) { return static_cast<double>(duration.count()) / 1000; }
 
-Json ToJson(const BenchOptions& options, const LoadResult& result) {
+Duration CpuTimeOfAll(const std::vector<int>& pids) {
+  Duration sum{};
+  for (const int pid : pids) sum += CpuTimeOf(pid);
+  return sum;
+}
+
+Json ToJson(const BenchOptions& options, const LoadResult& result, Duration cpu) {
   Json used = Json::Array();
   for (const runtime::Address& address : result.used) used.Push(ToText(address));
   Json reasons = Json::Object();
@@ -50,6 +58,9 @@ Json ToJson(const BenchOptions& options, const LoadResult& result) {
       .Set("errors", result.errors)
       .Set("errors_by_reason", std::move(reasons))
       .Set("reconnects", result.reconnects);
+  if (!options.cpu_of.empty() && result.calls > 0) {
+    document.Set("cpu_us_per_call", Microseconds(cpu) / static_cast<double>(result.calls));
+  }
   return document;
 }
 
@@ -60,6 +71,9 @@ void PrintText(const Json& report) {
   fmt::print("latency us: mean {:.0f}  p50 {:.0f}  p99 {:.0f}  p99.9 {:.0f}  max {:.0f}\n",
              report["mean_us"].Double(), report["p50_us"].Double(), report["p99_us"].Double(),
              report["p999_us"].Double(), report["max_us"].Double());
+  if (report["cpu_us_per_call"].IsNull()) return;
+  fmt::print("processor time of the servers: {:.1f} us per call\n",
+             report["cpu_us_per_call"].Double());
 }
 
 int Bench(BenchOptions options) {
@@ -69,13 +83,16 @@ int Bench(BenchOptions options) {
     options.load.endpoints.push_back(std::move(*address));
   }
   options.load.duration = std::chrono::seconds(options.seconds);
+  Duration cpu{};
+  options.load.at_begin = [&cpu, &options] { cpu = CpuTimeOfAll(options.cpu_of); };
+  options.load.at_end = [&cpu, &options] { cpu = CpuTimeOfAll(options.cpu_of) - cpu; };
   Result<std::unique_ptr<runtime::RealWorld>> world =
       runtime::RealWorld::Create({.log_minimum = LogLevel::kError});
   if (!world) return Complain(world.error());
   const Result<LoadResult> result =
       runtime::BlockOn(**world, RunEtcdLoad(world->get(), options.load));
   if (!result) return Complain(result.error());
-  const Json report = ToJson(options, *result);
+  const Json report = ToJson(options, *result, cpu);
   if (options.format == OutputFormat::kJson) {
     fmt::print("{}\n", report.ToText(/*indented=*/true));
   } else {
@@ -110,11 +127,14 @@ void AddBench(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->check(CLI::Range(1, 86'400));
   etcd->add_option("--keys", load.keys, "how many different keys")->capture_default_str();
-  etcd->add_option("--key-bytes", load.key_bytes)->capture_default_str()->check(
-      CLI::Range(1, 4096));
+  etcd->add_option("--key-bytes", load.key_bytes)
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
   etcd->add_option("--value-bytes", load.value_bytes)
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
+  etcd->add_option("--cpu-of", options->cpu_of, "process ids whose processor time is reported")
+      ->delimiter(',');
   etcd->add_option("--output", options->format, "text or json")
       ->transform(CLI::CheckedTransformer(kOutputFormats));
   etcd->callback([&run, options] { run = [options] { return Bench(*options); }; });

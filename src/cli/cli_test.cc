@@ -25,8 +25,7 @@ TEST(JsonTest, RoundTrips) {
     ASSERT_TRUE(again) << text;
     EXPECT_EQ(again->ToText(indented), text);
   }
-  EXPECT_EQ((*Json::Parse(document.ToText()))["list"][4].Text(),
-            "tab\t\"quote\" \\ \n \x01 end");
+  EXPECT_EQ((*Json::Parse(document.ToText()))["list"][4].Text(), "tab\t\"quote\" \\ \n \x01 end");
 }
 
 // Claim: what is missing reads as null, zero and empty; what is no JSON is an error.

@@ -20,8 +20,8 @@ bool CutsTo(const NodeReport& from, std::uint64_t id) {
   return peer != from.peers.end() && std::ranges::find(peer->faults, "cut") != peer->faults.end();
 }
 
-/// The one that leads in the highest term. A leader that was cut off keeps saying so until it steps down;
-/// its term is older.
+/// The one that leads in the highest term. A leader that was cut off keeps saying so until it steps
+/// down; its term is older.
 const NodeReport* LeaderOf(const std::vector<const NodeReport*>& reports) {
   const NodeReport* leader = nullptr;
   for (const NodeReport* report : reports) {
@@ -31,8 +31,8 @@ const NodeReport* LeaderOf(const std::vector<const NodeReport*>& reports) {
   return leader;
 }
 
-/// The nodes that `center` hears and that hear it, itself included. A node that did not answer us may
-/// still be heard by `center`: then `center`'s word counts.
+/// The nodes that `center` hears and that hear it, itself included. A node that did not answer us
+/// may still be heard by `center`: then `center`'s word counts.
 int GroupOf(const NodeReport& center, const std::vector<const NodeReport*>& reports) {
   int group = 1;
   for (const PeerReport& peer : center.peers) {
@@ -59,9 +59,8 @@ std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
   const std::string head = fmt::format("{} ({}): ", keyspace.name, keyspace.replication);
   if (keyspace.served) {
     const std::string loss =
-        keyspace.can_lose > 0
-            ? fmt::format("can lose {} more {}", keyspace.can_lose,
-                          keyspace.can_lose == 1 ? "node" : "nodes")
+        keyspace.can_lose > 0    ? fmt::format("can lose {} more {}", keyspace.can_lose,
+                                            keyspace.can_lose == 1 ? "node" : "nodes")
         : keyspace.replicas == 1 ? "has one replica and survives no failure"
                                  : "can lose no more nodes: one more stops writes and "
                                    "linearizable reads";
@@ -74,16 +73,15 @@ std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
                         keyspace.replicas, keyspace.majority)
           : std::string(leader_known ? "the leader has not caught up" : "no leader is elected yet");
   return fmt::format("{}no writes and no linearizable reads: {}{}", head, why,
-                     keyspace.stale_readers.empty()
-                         ? ""
-                         : "; possibly stale (serializable) reads at " +
-                               Joined(keyspace.stale_readers));
+                     keyspace.stale_readers.empty() ? ""
+                                                    : "; possibly stale (serializable) reads at " +
+                                                          Joined(keyspace.stale_readers));
 }
 
 KeyspaceView JudgeKeyspace(const KeyspaceReport& known,
                            const std::vector<const NodeReport*>& reports) {
-  KeyspaceView view{.name = known.name, .replication = known.replication,
-                    .replicas = known.replicas};
+  KeyspaceView view{
+      .name = known.name, .replication = known.replication, .replicas = known.replicas};
   view.majority = known.replicas / 2 + 1;
   const NodeReport* leader = LeaderOf(reports);
   for (const NodeReport* report : reports) {
@@ -179,8 +177,8 @@ std::string ClusterText(const ClusterView& view) {
       fmt::format("cluster {}: {}, {}\n\n", view.cluster.empty() ? "?" : view.cluster,
                   Nodes(static_cast<int>(view.nodes.size())),
                   view.leader.empty() ? "no leader" : "led by " + view.leader);
-  text += fmt::format("{:<10} {:<16} {:>6} {:>10} {:>8} {:>9}  {:<22} {}\n", "node", "state", "term",
-                      "applied", "lag", "memory", "admin", "suspected by");
+  text += fmt::format("{:<10} {:<16} {:>6} {:>10} {:>8} {:>9}  {:<22} {}\n", "node", "state",
+                      "term", "applied", "lag", "memory", "admin", "suspected by");
   const std::uint64_t commit = HighestCommit(view);
   for (std::size_t i = 0; i < view.nodes.size(); ++i) {
     const NodeView& node = view.nodes[i];

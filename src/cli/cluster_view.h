@@ -27,7 +27,8 @@ struct KeyspaceView {
   int majority = 0;
   bool served = false;  ///< writes and linearizable reads are answered
   int can_lose = 0;     ///< more nodes, while still served
-  std::vector<std::string> stale_readers;  ///< nodes that answer serializable reads whatever happens
+  std::vector<std::string>
+      stale_readers;  ///< nodes that answer serializable reads whatever happens
   std::string sentence;
 };
 
@@ -43,12 +44,13 @@ struct ClusterView {
 /// Silence after which a node is suspected, whatever its connection says.
 inline constexpr std::int64_t kSuspectAfterMs = 2000;
 
-/// Whether `reporter` takes `peer` for lost: not connected, or silent for too long. Silence counts only
-/// between a leader and the others: two followers have nothing to say to each other [Raft §5.2].
+/// Whether `reporter` takes `peer` for lost: not connected, or silent for too long. Silence counts
+/// only between a leader and the others: two followers have nothing to say to each other [Raft
+/// §5.2].
 bool Suspects(const NodeReport& reporter, const PeerReport& peer);
 
-/// Works on any subset of reports, and says what follows from them alone. A raft keyspace is served when
-/// a majority of its replicas answered, hear one another, and agree on a leader among them.
+/// Works on any subset of reports, and says what follows from them alone. A raft keyspace is served
+/// when a majority of its replicas answered, hear one another, and agree on a leader among them.
 ClusterView Judge(std::vector<NodeView> nodes);
 
 /// One screen for people, without colour.

@@ -70,8 +70,8 @@ TEST(ClusterViewTest, MajorityServes) {
   EXPECT_NE(view.keyspaces[0].sentence.find("can lose no more"), std::string::npos);
 }
 
-// Claim: without a majority nothing that needs one is called served, whatever the last node thinks of
-// itself, and the answer names where stale reads remain.
+// Claim: without a majority nothing that needs one is called served, whatever the last node thinks
+// of itself, and the answer names where stale reads remain.
 TEST(ClusterViewTest, MinorityDoesNotServe) {
   for (const std::uint64_t leader : {0, 3}) {
     const ClusterView view = Cluster{.leader = leader, .silent = {1, 2}}.Judged();
@@ -125,8 +125,8 @@ TEST(ClusterViewTest, NobodyAnswers) {
 
 // Claim: a status document of another version, with fields missing, reads as far as it goes.
 TEST(NodeReportTest, ReadsPartialDocuments) {
-  const NodeReport report = ParseNodeReport(
-      *Json::Parse(R"({"node":"n9","term":4,"peers":[{"id":2,"connected":true}],"new_field":[1]})"));
+  const NodeReport report = ParseNodeReport(*Json::Parse(
+      R"({"node":"n9","term":4,"peers":[{"id":2,"connected":true}],"new_field":[1]})"));
   EXPECT_EQ(report.name, "n9");
   EXPECT_EQ(report.term, 4u);
   EXPECT_FALSE(report.ready);

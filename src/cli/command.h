@@ -11,8 +11,8 @@ namespace coterie::cli {
 /// What the chosen subcommand does once the command line is parsed; answers the exit code.
 using Run = std::function<int()>;
 
-// Each adds its subcommand to `app`, and sets `run` when it is the one chosen. `run` must outlive the
-// parsing.
+// Each adds its subcommand to `app`, and sets `run` when it is the one chosen. `run` must outlive
+// the parsing.
 void AddStart(CLI::App& app, Run& run);
 void AddDemo(CLI::App& app, Run& run);
 void AddStatus(CLI::App& app, Run& run);

@@ -107,8 +107,8 @@ Status CheckMembers(Layers& layers) {
     return layers.Refuse("members", fmt::format("this node, id {}, is missing", config.id.value));
   }
   if (self->name == config.name) return Ok();
-  return layers.Refuse("name", fmt::format("'members' names node {} '{}'", config.id.value,
-                                           self->name));
+  return layers.Refuse("name",
+                       fmt::format("'members' names node {} '{}'", config.id.value, self->name));
 }
 
 Status CheckTogether(Layers& layers) {
@@ -184,8 +184,8 @@ Result<Configuration> Configure(const ConfigSources& sources) {
 
   Configuration configuration;
   for (const Setting& setting : Settings()) {
-    configuration.settings.push_back({std::string(setting.name), setting.get(layers.config()),
-                                      layers.origin(setting.name)});
+    configuration.settings.push_back(
+        {std::string(setting.name), setting.get(layers.config()), layers.origin(setting.name)});
   }
   configuration.node = std::move(layers.config());
   return configuration;
@@ -200,9 +200,9 @@ std::string ConfigFileText(const node::NodeConfig& config) {
     text += fmt::format("{} = {}\n", setting.name, bare ? value : Quoted(value));
   }
   for (const node::MemberConfig& member : config.members) {
-    text += fmt::format("\n[[members]]\nid = {}\nname = {}\npeer = {}\netcd = {}\n",
-                        member.id.value, Quoted(member.name), Quoted(ToText(member.peer)),
-                        Quoted(ToText(member.etcd)));
+    text +=
+        fmt::format("\n[[members]]\nid = {}\nname = {}\npeer = {}\netcd = {}\n", member.id.value,
+                    Quoted(member.name), Quoted(ToText(member.peer)), Quoted(ToText(member.etcd)));
   }
   return text;
 }

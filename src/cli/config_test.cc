@@ -30,7 +30,8 @@ Error Refusal(std::string text) {
 
 // Claim: a later source wins, and every setting in force tells who set it, down to the file's line.
 TEST(Config, LaterSourceWinsAndOriginIsKept) {
-  ConfigSources sources = FileSources("name = \"file\"\ncluster = \"file\"\nlog_level = \"warn\"\n");
+  ConfigSources sources =
+      FileSources("name = \"file\"\ncluster = \"file\"\nlog_level = \"warn\"\n");
   sources.environment = {{"COTERIE_CLUSTER", "environment"}, {"COTERIE_LOG_LEVEL", "error"}};
   sources.flags = {{"log_level", "debug"}};
   const Result<Configuration> configuration = Configure(sources);
@@ -98,9 +99,11 @@ TEST(Config, BadValuesAreRefused) {
   EXPECT_EQ(Refusal("[[members]]\nid = 1\nnmae = \"n1\"\n").code, ErrorCode::kUnknownConfigKey);
 }
 
-// Claim: without TLS a node listens on loopback only; a name that merely looks like it does not pass.
+// Claim: without TLS a node listens on loopback only; a name that merely looks like it does not
+// pass.
 TEST(Config, ListensOnLoopbackOnly) {
-  for (const char* address : {"0.0.0.0:2379", "10.0.0.1:2379", "[::]:2379", "127.0.0.1.example:1"}) {
+  for (const char* address :
+       {"0.0.0.0:2379", "10.0.0.1:2379", "[::]:2379", "127.0.0.1.example:1"}) {
     const Error error = Refusal(std::string("etcd_listen = \"") + address + "\"\n");
     EXPECT_EQ(error.code, ErrorCode::kInvalidConfig) << address;
     EXPECT_NE(error.message.find("neither TLS nor authentication"), std::string::npos) << address;

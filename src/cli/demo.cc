@@ -92,8 +92,8 @@ Status WriteConfigs(const DemoState& state, const DemoOptions& options) {
     config.members = members;
     config.demo = true;
     config.log_level = options.log_level;
-    COT_TRY(WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" +
-                                                ConfigFileText(config)));
+    COT_TRY(
+        WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" + ConfigFileText(config)));
   }
   return Ok();
 }
@@ -150,7 +150,8 @@ void StopProcesses(const DemoState& state) {
   for (const DemoNode& node : state.nodes) Stop(node.process, kStopGrace);
 }
 
-/// Asked before anything starts: a foreign node that answers on one of our ports would pass for ours.
+/// Asked before anything starts: a foreign node that answers on one of our ports would pass for
+/// ours.
 Status CheckPorts(const DemoState& state) {
   for (const DemoNode& node : state.nodes) {
     for (const runtime::Address& address : {node.etcd(), node.admin(), node.peer()}) {
@@ -236,9 +237,9 @@ std::string DemoBanner(const DemoState& state) {
     endpoints += (endpoints.empty() ? "" : ",") + ToText(node.etcd());
   }
   const DemoNode& first = state.nodes.front();
-  std::string text = fmt::format("\nA cluster of {} nodes is ready. Data: {}{}\n\n",
-                                 state.nodes.size(), state.dir,
-                                 state.temporary ? " (removed when it stops)" : "");
+  std::string text =
+      fmt::format("\nA cluster of {} nodes is ready. Data: {}{}\n\n", state.nodes.size(), state.dir,
+                  state.temporary ? " (removed when it stops)" : "");
   for (const DemoNode& node : state.nodes) {
     text += fmt::format("  {}  {:<11} etcd :{}  admin :{}  pid {}\n", node.name, node.host,
                         node.etcd().port, node.admin().port, node.process.pid);

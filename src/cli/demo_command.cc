@@ -50,8 +50,8 @@ int StopCommand(const DemoCommandOptions& options) {
   return kExitOk;
 }
 
-/// Tells about nodes that end and come back. True: a signal asks to stop; false: another command has
-/// stopped the demo.
+/// Tells about nodes that end and come back. True: a signal asks to stop; false: another command
+/// has stopped the demo.
 bool Watch(const DemoState& started, SignalWatch& signals) {
   std::vector<bool> up(started.nodes.size(), true);
   while (!signals.Wait(200ms)) {
@@ -102,8 +102,9 @@ void AddDemo(CLI::App& app, Run& run) {
       ->check(CLI::Range(1, 9));
   command->add_option("--dir", options->dir,
                       "keep configuration, data and logs there (default: a temporary directory)");
-  command->add_option("--first-address", options->demo.first_address,
-                      "node i listens on the i-th address from this one")
+  command
+      ->add_option("--first-address", options->demo.first_address,
+                   "node i listens on the i-th address from this one")
       ->capture_default_str();
   command->add_flag("--detach", options->detach, "return when all nodes are ready");
   command->add_flag("--stop", options->stop, "stop the running demo")->excludes("--detach");

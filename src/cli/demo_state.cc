@@ -34,9 +34,8 @@ const DemoNode* DemoState::Find(std::string_view name) const {
 }
 
 bool DemoState::AnyAlive() const {
-  return std::ranges::any_of(nodes, [](const DemoNode& node) {
-    return StateOf(node.process) != ProcessState::kGone;
-  });
+  return std::ranges::any_of(
+      nodes, [](const DemoNode& node) { return StateOf(node.process) != ProcessState::kGone; });
 }
 
 Json ToJson(const DemoState& state) {

@@ -45,8 +45,8 @@ Result<DemoState> DemoStateFromJson(const Json& document);
 Status SaveDemo(const DemoState& state);
 /// Reads the demo of a directory. Error kNoDemo if there is none.
 Result<DemoState> LoadDemo(const std::string& dir);
-/// The demo of `dir`, or without one the demo that this user started last on this machine, if it has not
-/// been stopped. Error kNoDemo.
+/// The demo of `dir`, or without one the demo that this user started last on this machine, if it
+/// has not been stopped. Error kNoDemo.
 Result<DemoState> FindDemo(const std::optional<std::string>& dir);
 
 /// Makes `dir` the one that FindDemo finds without a name.

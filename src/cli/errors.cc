@@ -67,11 +67,12 @@ int ShowOne(const ErrorsOptions& options) {
     fmt::print("{}\n", ToJson(*info).ToText(/*indented=*/true));
     return kExitOk;
   }
-  fmt::print("{} {}\n\nCause: {}\nHint:  {}\nExit code of commands that meet it: {}; or {} when it "
-             "is unknown whether the request took effect.\n",
-             CodeText(info->code), info->name.substr(1), info->cause, info->hint,
-             static_cast<int>(ExitCodeFor(Error{info->code, Outcome::kNotApplied, {}})),
-             static_cast<int>(kExitOutcomeUnknown));
+  fmt::print(
+      "{} {}\n\nCause: {}\nHint:  {}\nExit code of commands that meet it: {}; or {} when it "
+      "is unknown whether the request took effect.\n",
+      CodeText(info->code), info->name.substr(1), info->cause, info->hint,
+      static_cast<int>(ExitCodeFor(Error{info->code, Outcome::kNotApplied, {}})),
+      static_cast<int>(kExitOutcomeUnknown));
   return kExitOk;
 }
 

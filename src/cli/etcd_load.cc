@@ -130,9 +130,8 @@ Task<void> Worker(Load* load, std::size_t connection) {
     const std::uint64_t key = load->world->random().Below(load->spec.keys);
     std::string request = put ? PutRequestBytes(*load, key) : RangeRequestBytes(*load, key);
     const Instant started = load->world->Now();
-    const net::GrpcReply reply =
-        co_await channel->Unary(put ? kPutPath : kRangePath, std::move(request),
-                                started + load->spec.call_timeout);
+    const net::GrpcReply reply = co_await channel->Unary(
+        put ? kPutPath : kRangePath, std::move(request), started + load->spec.call_timeout);
     Count(*load, reply, started);
   }
   Finished(*load);
@@ -151,6 +150,14 @@ Task<void> Preloader(Load* load, std::size_t connection) {
                                   "Writing the keys: " + ReasonOf(reply.error())};
     }
   }
+  Finished(*load);
+}
+
+Task<void> MarkMeasuredTime(Load* load) {
+  co_await runtime::SleepUntil(load->world->executor(), load->measure_from);
+  if (load->spec.at_begin) load->spec.at_begin();
+  co_await runtime::SleepUntil(load->world->executor(), load->stop_at);
+  if (load->spec.at_end) load->spec.at_end();
   Finished(*load);
 }
 
@@ -232,7 +239,8 @@ Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec) {
   }
   load.measure_from = world->Now() + load.spec.warmup;
   load.stop_at = load.measure_from + load.spec.duration;
-  load.running = load.spec.inflight;
+  load.running = load.spec.inflight + 1;
+  scope.Spawn(MarkMeasuredTime(&load));
   for (std::size_t i = 0; i < inflight; ++i) scope.Spawn(Worker(&load, i % connections));
   co_await WaitIdle(&load);
   load.result.measured = load.spec.duration;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ struct LoadSpec {
   std::size_t key_bytes = 32;
   std::size_t value_bytes = 256;
   Duration call_timeout = 10s;
+  std::function<void()> at_begin;  ///< called when the measured time begins and ends; may be empty
+  std::function<void()> at_end;
 };
 
 struct LoadResult {
@@ -40,11 +43,13 @@ struct LoadResult {
   std::vector<runtime::Address> used;
 };
 
-/// Runs it. Ranges are linearizable reads of one key; all keys are written first. Errors: kInvalidArgument,
-/// kConnectFailed (an endpoint does not answer at the start), kNoLeader (with leader_only).
+/// Runs it. Ranges are linearizable reads of one key; all keys are written first. Errors:
+/// kInvalidArgument, kConnectFailed (an endpoint does not answer at the start), kNoLeader (with
+/// leader_only).
 runtime::Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec);
 
-/// Key number `number`, of exactly `bytes` bytes: "bench/000…042", or digits alone when that is too long.
+/// Key number `number`, of exactly `bytes` bytes: "bench/000…042", or digits alone when that is too
+/// long.
 std::string LoadKey(std::uint64_t number, std::size_t bytes);
 
 }  // namespace coterie::cli

@@ -121,8 +121,8 @@ int OneLink(const DemoState& demo, const FaultOptions& options, const std::strin
   const DemoNode* to = from == nullptr ? nullptr : NodeNamed(demo, options.to);
   if (to == nullptr) return kExitUsage;
   if (from == to) {
-    return Complain(Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied,
-                          "A node has no link to itself."});
+    return Complain(
+        Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied, "A node has no link to itself."});
   }
   return Send({LinkOrder(demo, {from->name, to->name}, fault)}, Report(name, options.format));
 }
@@ -189,7 +189,8 @@ int RestartFault(DemoState demo, const FaultOptions& options) {
   return report.Finish();
 }
 
-/// Undoes links and pauses. A node that was killed stays so: restarting it is a decision of its own.
+/// Undoes links and pauses. A node that was killed stays so: restarting it is a decision of its
+/// own.
 int HealFault(DemoState demo, const FaultOptions& options) {
   Report report("heal", options.format);
   std::vector<Order> orders;

@@ -15,8 +15,9 @@ struct Link {
   friend bool operator==(const Link&, const Link&) = default;
 };
 
-/// The links that a partition cuts, both ways between every two groups. "n1,n2|n3" names all nodes in
-/// groups; "n3" or "n2,n3" is that group against the rest. Error kInvalidArgument, naming the mistake.
+/// The links that a partition cuts, both ways between every two groups. "n1,n2|n3" names all nodes
+/// in groups; "n3" or "n2,n3" is that group against the rest. Error kInvalidArgument, naming the
+/// mistake.
 Result<std::vector<Link>> PartitionLinks(std::string_view text,
                                          const std::vector<std::string>& nodes);
 

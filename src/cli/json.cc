@@ -25,12 +25,18 @@ Json Convert(const simdjson::dom::element& element) {
       for (const auto item : simdjson::dom::array(element)) array.Push(Convert(item));
       return array;
     }
-    case Type::STRING: return Json(std::string_view(element));
-    case Type::INT64: return Json(std::int64_t(element));
-    case Type::UINT64: return Json(static_cast<double>(std::uint64_t(element)));
-    case Type::DOUBLE: return Json(double(element));
-    case Type::BOOL: return Json(bool(element));
-    case Type::NULL_VALUE: return Json();
+    case Type::STRING:
+      return Json(std::string_view(element));
+    case Type::INT64:
+      return Json(std::int64_t(element));
+    case Type::UINT64:
+      return Json(static_cast<double>(std::uint64_t(element)));
+    case Type::DOUBLE:
+      return Json(double(element));
+    case Type::BOOL:
+      return Json(bool(element));
+    case Type::NULL_VALUE:
+      return Json();
   }
   return Json();
 }
@@ -39,11 +45,21 @@ void AppendQuoted(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
@@ -69,9 +85,7 @@ std::int64_t Json::Int() const {
   return kind_ == Kind::kDouble ? static_cast<std::int64_t>(double_) : int_;
 }
 
-double Json::Double() const {
-  return kind_ == Kind::kDouble ? double_ : static_cast<double>(int_);
-}
+double Json::Double() const { return kind_ == Kind::kDouble ? double_ : static_cast<double>(int_); }
 
 const Json& Json::operator[](std::string_view name) const {
   for (std::size_t i = 0; i < names_.size(); ++i) {
@@ -110,13 +124,24 @@ void Json::Append(std::string& out, int depth) const {
     if (level >= 0) out.append("\n").append(static_cast<std::size_t>(level) * 2, ' ');
   };
   switch (kind_) {
-    case Kind::kNull: out += "null"; return;
-    case Kind::kBool: out += int_ != 0 ? "true" : "false"; return;
-    case Kind::kInt: out += fmt::to_string(int_); return;
-    case Kind::kDouble: out += fmt::format("{:.6g}", double_); return;
-    case Kind::kText: AppendQuoted(out, text_); return;
+    case Kind::kNull:
+      out += "null";
+      return;
+    case Kind::kBool:
+      out += int_ != 0 ? "true" : "false";
+      return;
+    case Kind::kInt:
+      out += fmt::to_string(int_);
+      return;
+    case Kind::kDouble:
+      out += fmt::format("{:.6g}", double_);
+      return;
+    case Kind::kText:
+      AppendQuoted(out, text_);
+      return;
     case Kind::kArray:
-    case Kind::kObject: break;
+    case Kind::kObject:
+      break;
   }
   const bool object = kind_ == Kind::kObject;
   out += object ? '{' : '[';

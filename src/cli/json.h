@@ -10,8 +10,8 @@
 
 namespace coterie::cli {
 
-/// A JSON value as the command reads and prints it. Reading what is not there gives a null value, so
-/// that `v["peers"][0]["id"].Int()` is safe on any document: an old node may lack a new field.
+/// A JSON value as the command reads and prints it. Reading what is not there gives a null value,
+/// so that `v["peers"][0]["id"].Int()` is safe on any document: an old node may lack a new field.
 class Json {
  public:
   enum class Kind { kNull, kBool, kInt, kDouble, kText, kArray, kObject };

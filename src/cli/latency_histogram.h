@@ -7,16 +7,16 @@
 
 namespace coterie::cli {
 
-/// Counts durations in buckets whose width is at most 1/32 of their value, from 1 us to over an hour
-/// [HdrHistogram]. Constant size, constant cost.
+/// Counts durations in buckets whose width is at most 1/32 of their value, from 1 us to over an
+/// hour [HdrHistogram]. Constant size, constant cost.
 class LatencyHistogram {
  public:
   void Add(Duration duration);
   std::uint64_t count() const { return count_; }
   Duration max() const { return max_; }
   Duration mean() const;
-  /// The least bucket bound that at least `fraction` of the durations do not exceed; zero when empty.
-  /// Requires: 0 < fraction <= 1.
+  /// The least bucket bound that at least `fraction` of the durations do not exceed; zero when
+  /// empty. Requires: 0 < fraction <= 1.
   Duration Quantile(double fraction) const;
 
  private:

@@ -36,12 +36,14 @@ timespec ToTimespec(Duration duration) {
 
 struct StatLine {
   char state;
+  std::uint64_t user_ticks;
+  std::uint64_t system_ticks;
   int threads;
   std::uint64_t start_ticks;
 };
 
-/// What /proc says of a process. The program's name in field 2 may hold spaces and brackets, so fields
-/// are counted from the last ')'.
+/// What /proc says of a process. The program's name in field 2 may hold spaces and brackets, so
+/// fields are counted from the last ')'.
 std::optional<StatLine> ReadStat(int pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::stringstream content;
@@ -53,7 +55,9 @@ std::optional<StatLine> ReadStat(int pid) {
   StatLine line{};
   std::string skipped;
   fields >> line.state;
-  for (int field = 4; field < 20; ++field) fields >> skipped;
+  for (int field = 4; field < 14; ++field) fields >> skipped;
+  fields >> line.user_ticks >> line.system_ticks;
+  for (int field = 16; field < 20; ++field) fields >> skipped;
   fields >> line.threads >> skipped >> line.start_ticks;
   if (!fields) return std::nullopt;
   return line;
@@ -133,6 +137,14 @@ Status Signal(Process process, int signal) {
   return Ok();
 }
 
+Duration CpuTimeOf(int pid) {
+  const std::optional<StatLine> stat = ReadStat(pid);
+  if (!stat) return Duration{};
+  const auto ticks_per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+  const std::uint64_t ticks = stat->user_ticks + stat->system_ticks;
+  return std::chrono::nanoseconds(ticks * 1'000'000'000 / ticks_per_second);
+}
+
 bool WaitGone(Process process, Duration limit) {
   constexpr Duration kStep = 5ms;
   for (Duration waited{}; StateOf(process) != ProcessState::kGone; waited += kStep) {
@@ -178,8 +190,8 @@ Status CheckFree(const runtime::Address& address) {
   if (probe < 0) return Fail(ErrorCode::kIo, SystemError("probing", ToText(address)));
   const int on = 1;  // as the node does: a connection that lingers does not keep the port
   setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool free = bind(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 &&
-                    listen(probe, 1) == 0;
+  const bool free =
+      bind(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && listen(probe, 1) == 0;
   const int reason = errno;
   close(probe);
   errno = reason;
@@ -270,7 +282,8 @@ Result<std::string> RuntimeDirectory() {
   if (lstat(path.c_str(), &found) != 0 || !S_ISDIR(found.st_mode) || found.st_uid != getuid()) {
     return Fail(ErrorCode::kPermissionDenied,
                 fmt::format("{} is not a directory of this user; remove it or set "
-                            "XDG_RUNTIME_DIR", path));
+                            "XDG_RUNTIME_DIR",
+                            path));
   }
   return path;
 }

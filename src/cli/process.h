@@ -14,8 +14,8 @@
 
 namespace coterie::cli {
 
-// The command's own dealings with the machine: processes, signals, files. Real world only and blocking;
-// nodes never come here.
+// The command's own dealings with the machine: processes, signals, files. Real world only and
+// blocking; nodes never come here.
 
 /// A process that cannot be mistaken for a later one with the same number.
 struct Process {
@@ -44,6 +44,10 @@ ProcessState StateOf(Process process);
 
 /// Signals `process` if it is still the same one; error kNotFound if it is gone.
 Status Signal(Process process, int signal);
+
+/// The processor time, user and system, that a process has used so far; zero if it is gone. In
+/// steps of the kernel's clock tick, usually 10 ms.
+Duration CpuTimeOf(int pid);
 
 /// Waits up to `limit` until `process` is gone. False: it is still there.
 bool WaitGone(Process process, Duration limit);

@@ -46,8 +46,8 @@ Result<bool> ParseBool(std::string_view text) {
 /// Names become parts of file names, log lines and URLs.
 Status CheckName(std::string_view text) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   };
   if (text.empty() || text.size() > 63) return Bad("it must have 1 to 63 characters");
   if (!std::ranges::all_of(text, plain)) {
@@ -195,16 +195,14 @@ constexpr std::array kSettings = {
               return SetCount<10, 100'000'000>(t, c.snapshot_every_entries);
             },
             [](const NodeConfig& c) { return fmt::to_string(c.snapshot_every_entries); }},
-    Setting{"engine_cache_bytes", "BYTES", "memory for blocks read from disk",
-            [](Text t, NodeConfig& c) {
-              return SetBytes<kMiB, 1024 * kGiB>(t, c.engine_cache_bytes);
-            },
-            [](const NodeConfig& c) { return BytesText(c.engine_cache_bytes); }},
-    Setting{"engine_memtable_bytes", "BYTES", "memory for writes not yet in a table",
-            [](Text t, NodeConfig& c) {
-              return SetBytes<kMiB, 4 * kGiB>(t, c.engine_memtable_bytes);
-            },
-            [](const NodeConfig& c) { return BytesText(c.engine_memtable_bytes); }},
+    Setting{
+        "engine_cache_bytes", "BYTES", "memory for blocks read from disk",
+        [](Text t, NodeConfig& c) { return SetBytes<kMiB, 1024 * kGiB>(t, c.engine_cache_bytes); },
+        [](const NodeConfig& c) { return BytesText(c.engine_cache_bytes); }},
+    Setting{
+        "engine_memtable_bytes", "BYTES", "memory for writes not yet in a table",
+        [](Text t, NodeConfig& c) { return SetBytes<kMiB, 4 * kGiB>(t, c.engine_memtable_bytes); },
+        [](const NodeConfig& c) { return BytesText(c.engine_memtable_bytes); }},
     Setting{"log_level", "LEVEL", "debug, info, warn or error",
             [](Text t, NodeConfig& c) { return SetLogLevel(t, c.log_level); },
             [](const NodeConfig& c) { return std::string(NameOf(c.log_level)); }},

@@ -27,8 +27,8 @@ struct Setting {
 std::span<const Setting> Settings();
 const Setting* FindSetting(std::string_view name);
 
-/// The name among `names` that is the fewest edits (insert, delete, replace, swap of neighbours) away
-/// from `wrong`, or "" if none is within a third of its length.
+/// The name among `names` that is the fewest edits (insert, delete, replace, swap of neighbours)
+/// away from `wrong`, or "" if none is within a third of its length.
 std::string_view NearestName(std::string_view wrong, std::span<const std::string_view> names);
 /// The names of Settings().
 std::vector<std::string_view> SettingNames();

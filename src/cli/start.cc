@@ -76,8 +76,9 @@ void AddStart(CLI::App& app, Run& run) {
   for (const Setting& setting : Settings()) {
     std::string flag(setting.name);
     std::ranges::replace(flag, '_', '-');
-    command->add_option("--" + flag, options->flags[std::string(setting.name)],
-                        std::string(setting.help))
+    command
+        ->add_option("--" + flag, options->flags[std::string(setting.name)],
+                     std::string(setting.help))
         ->type_name(std::string(setting.form));
   }
   command->add_flag("--show-config", options->show, "print every setting with its origin and stop");
