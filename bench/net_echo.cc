@@ -1,5 +1,5 @@
-// A gRPC echo server that prints what a call costs it: `net_echo 127.0.0.1:50061 [seconds]`, driven by
-// h2load. Prints requests, CPU per request and requests per second of CPU at its end.
+// A gRPC echo server that prints what a call costs it: `net_echo 127.0.0.1:50061 [seconds]`, driven
+// by h2load. Prints requests, CPU per request and requests per second of CPU at its end.
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -25,8 +25,9 @@ runtime::Task<GrpcStatus> EchoStream(GrpcStream* stream) {
 }
 
 runtime::Task<HttpResponse> Hello(HttpRequest request) {
-  co_return HttpResponse{200, "text/plain; charset=utf-8",
-                         fmt::format("{} {} {}\n", request.method, request.path, request.body.size())};
+  co_return HttpResponse{
+      200, "text/plain; charset=utf-8",
+      fmt::format("{} {} {}\n", request.method, request.path, request.body.size())};
 }
 
 double CpuSeconds() {

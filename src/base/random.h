@@ -6,9 +6,9 @@
 
 namespace coterie {
 
-/// A seeded generator (xoshiro256** 1.0, seeded by splitmix64). The same seed gives the same draws on
-/// every machine, so distributions are written here and std::*_distribution is not used.
-/// Not for secrets.
+/// A seeded generator (xoshiro256** 1.0, seeded by splitmix64). The same seed gives the same draws
+/// on every machine, so distributions are written here and std::*_distribution is not used. Not for
+/// secrets.
 class Random {
  public:
   explicit Random(std::uint64_t seed);

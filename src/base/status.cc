@@ -26,8 +26,9 @@ const ErrorInfo& InfoOf(ErrorCode code) {
 }
 
 const ErrorInfo* FindError(std::string_view text) {
-  const auto* row = std::find_if(kTable.begin(), kTable.end(),
-                                 [&](const ErrorInfo& info) { return CodeText(info.code) == text; });
+  const auto* row = std::find_if(kTable.begin(), kTable.end(), [&](const ErrorInfo& info) {
+    return CodeText(info.code) == text;
+  });
   return row == kTable.end() ? nullptr : row;
 }
 

@@ -64,24 +64,25 @@ inline Status Ok() { return {}; }
 #define COT_CONCAT_INNER(a, b) a##b
 #define COT_CONCAT(a, b) COT_CONCAT_INNER(a, b)
 
-/// Returns from the calling function with the error of `expression`, a Status or Result, if it has one.
-#define COT_TRY(expression)                                                   \
-  do {                                                                        \
-    auto&& cot_try_result = (expression);                                     \
+/// Returns from the calling function with the error of `expression`, a Status or Result, if it has
+/// one.
+#define COT_TRY(expression)                                                         \
+  do {                                                                              \
+    auto&& cot_try_result = (expression);                                           \
     if (!cot_try_result) return std::unexpected(std::move(cot_try_result.error())); \
   } while (0)
 
 /// `COT_ASSIGN(auto x, F())`: x is F's value, or the calling function returns F's error.
-#define COT_ASSIGN(declaration, expression)                                          \
-  auto COT_CONCAT(cot_result_, __LINE__) = (expression);                             \
-  if (!COT_CONCAT(cot_result_, __LINE__))                                            \
-    return std::unexpected(std::move(COT_CONCAT(cot_result_, __LINE__).error()));    \
+#define COT_ASSIGN(declaration, expression)                                       \
+  auto COT_CONCAT(cot_result_, __LINE__) = (expression);                          \
+  if (!COT_CONCAT(cot_result_, __LINE__))                                         \
+    return std::unexpected(std::move(COT_CONCAT(cot_result_, __LINE__).error())); \
   declaration = std::move(*COT_CONCAT(cot_result_, __LINE__))
 
 /// The same two inside a coroutine.
-#define COT_CO_TRY(expression)                                                     \
-  do {                                                                             \
-    auto cot_try_result = (expression);                                            \
+#define COT_CO_TRY(expression)                                                         \
+  do {                                                                                 \
+    auto cot_try_result = (expression);                                                \
     if (!cot_try_result) co_return std::unexpected(std::move(cot_try_result.error())); \
   } while (0)
 

@@ -5,7 +5,8 @@
 namespace coterie::check {
 namespace {
 
-Availability Measure(std::vector<const Operation*> ops, std::int64_t to_ns, std::int64_t gap_min_ns) {
+Availability Measure(std::vector<const Operation*> ops, std::int64_t to_ns,
+                     std::int64_t gap_min_ns) {
   struct Point {
     std::int64_t time;
     int order;  // at one instant: invocations, then failures, then successes
@@ -55,8 +56,8 @@ Availability Measure(std::vector<const Operation*> ops, std::int64_t to_ns, std:
 
 }  // namespace
 
-AvailabilityReport MeasureAvailability(const History& history, std::int64_t from_ns, std::int64_t to_ns,
-                                       std::int64_t gap_min_ns) {
+AvailabilityReport MeasureAvailability(const History& history, std::int64_t from_ns,
+                                       std::int64_t to_ns, std::int64_t gap_min_ns) {
   std::vector<const Operation*> all;
   std::map<std::string, std::vector<const Operation*>> by_endpoint;
   std::map<std::uint64_t, std::vector<const Operation*>> by_client;

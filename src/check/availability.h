@@ -23,8 +23,9 @@ struct Availability {
   std::uint64_t failed = 0;    ///< definitely not applied
   std::uint64_t unknown = 0;
   Gap longest;
-  std::vector<Gap> gaps;       ///< those of at least the threshold, in time order
-  std::int64_t slowest_failure_ns = 0;  ///< the longest a client waited to be refused or left in doubt
+  std::vector<Gap> gaps;  ///< those of at least the threshold, in time order
+  std::int64_t slowest_failure_ns =
+      0;  ///< the longest a client waited to be refused or left in doubt
 };
 
 struct AvailabilityReport {
@@ -36,7 +37,7 @@ struct AvailabilityReport {
 /// Measures, for everybody together, per endpoint and per client, the times without success in
 /// [from_ns, to_ns): from one success to the next while anything is asked (a quiet client is not an
 /// unavailable server). Operations count by their invocation.
-AvailabilityReport MeasureAvailability(const History& history, std::int64_t from_ns, std::int64_t to_ns,
-                                       std::int64_t gap_min_ns);
+AvailabilityReport MeasureAvailability(const History& history, std::int64_t from_ns,
+                                       std::int64_t to_ns, std::int64_t gap_min_ns);
 
 }  // namespace coterie::check

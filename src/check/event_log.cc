@@ -28,7 +28,8 @@ void EventLog::BuildFloors(const History& history) {
 }
 
 std::int64_t EventLog::FloorAt(std::int64_t invoke_ns) const {
-  const auto it = std::ranges::lower_bound(floors_, invoke_ns, {}, [](const auto& f) { return f.first; });
+  const auto it =
+      std::ranges::lower_bound(floors_, invoke_ns, {}, [](const auto& f) { return f.first; });
   return it == floors_.begin() ? 0 : std::prev(it)->second;
 }
 
@@ -72,7 +73,8 @@ void EventLog::AddEvent(const std::string& key, Event event) {
   timelines_[key].insert_or_assign(event.revision, std::move(event));
 }
 
-const Operation* EventLog::FindWriter(const KeyValue& kv, bool deleted, std::int64_t seen_ns) const {
+const Operation* EventLog::FindWriter(const KeyValue& kv, bool deleted,
+                                      std::int64_t seen_ns) const {
   const auto fits = [&](const UnknownWrite& u) {
     const Operation& op = *u.operation;
     if (op.invoke_ns > seen_ns || !InRange(kv.key, u.step->key, u.step->range_end)) return false;
@@ -109,9 +111,10 @@ std::string EventLog::Observe(const KeyValue& kv, bool deleted, std::int64_t see
       event.version = kv.version;
       event.create_revision = kv.create_revision;
     } else if (event.version != kv.version || event.create_revision != kv.create_revision) {
-      return fmt::format("key {} at revision {} was shown with version {} created at {}, and with {} at {}",
-                         kv.key, kv.mod_revision, event.version, event.create_revision, kv.version,
-                         kv.create_revision);
+      return fmt::format(
+          "key {} at revision {} was shown with version {} created at {}, and with {} at {}",
+          kv.key, kv.mod_revision, event.version, event.create_revision, kv.version,
+          kv.create_revision);
     }
     return "";
   }
@@ -125,7 +128,8 @@ std::string EventLog::Observe(const KeyValue& kv, bool deleted, std::int64_t see
     return fmt::format("revision {} was given to two writes:\n  {}\n  {}", kv.mod_revision,
                        Describe(*it->second), Describe(*writer));
   }
-  if (writer->outcome == Operation::Outcome::kUnknown) revision_of_unknown_[writer] = kv.mod_revision;
+  if (writer->outcome == Operation::Outcome::kUnknown)
+    revision_of_unknown_[writer] = kv.mod_revision;
   AddEvent(kv.key, {kv.mod_revision, !deleted, kv.value, kv.create_revision, kv.version, writer});
   return "";
 }
@@ -157,7 +161,8 @@ bool EventLog::MayHavePut(std::string_view key, std::int64_t before_ns) const {
   const auto it = unknown_of_key_.find(key);
   if (it == unknown_of_key_.end()) return false;
   return std::ranges::any_of(it->second, [&](std::size_t i) {
-    return unknown_[i].step->kind == Step::Kind::kPut && unknown_[i].operation->invoke_ns <= before_ns;
+    return unknown_[i].step->kind == Step::Kind::kPut &&
+           unknown_[i].operation->invoke_ns <= before_ns;
   });
 }
 

@@ -12,9 +12,9 @@
 
 namespace coterie::check {
 
-/// What is known of a store's history by revision: the changes that clients were told of (acknowledged
-/// writes), and those that only somebody's answer or watch showed. A change that nobody can have made,
-/// or two that exclude each other, are problems.
+/// What is known of a store's history by revision: the changes that clients were told of
+/// (acknowledged writes), and those that only somebody's answer or watch showed. A change that
+/// nobody can have made, or two that exclude each other, are problems.
 class EventLog {
  public:
   struct Event {
@@ -32,8 +32,8 @@ class EventLog {
   /// The first contradiction between acknowledged writes; empty if there is none.
   const std::string& problem() const { return problem_; }
 
-  /// Somebody saw this put (or deletion, of which only key and mod_revision count) at `seen_ns`. Answers why it
-  /// cannot be, or "".
+  /// Somebody saw this put (or deletion, of which only key and mod_revision count) at `seen_ns`.
+  /// Answers why it cannot be, or "".
   std::string Observe(const KeyValue& kv, bool deleted, std::int64_t seen_ns);
 
   /// The newest change of `key` at or below `revision`, or nullptr.
@@ -44,22 +44,23 @@ class EventLog {
     return timelines_;
   }
 
-  /// Whether an operation of unknown outcome, invoked by `before_ns`, may have removed or put `key` at a
-  /// revision nobody has shown.
+  /// Whether an operation of unknown outcome, invoked by `before_ns`, may have removed or put `key`
+  /// at a revision nobody has shown.
   bool MayHaveDeleted(std::string_view key, std::int64_t before_ns) const;
   bool MayHavePut(std::string_view key, std::int64_t before_ns) const;
   /// No operation of unknown outcome can have touched `key`: its timeline is complete.
   bool Exact(std::string_view key) const;
 
-  /// The key just after the change at or before `revision`: value, version, create and mod. Requires:
-  /// Exact(key).
+  /// The key just after the change at or before `revision`: value, version, create and mod.
+  /// Requires: Exact(key).
   std::optional<KeyValue> StateAt(std::string_view key, std::int64_t revision) const;
 
  private:
   struct UnknownWrite {
     const Operation* operation;
     const Step* step;
-    bool whole_range_known = true;  // false: an acknowledged deletion that did not say what it removed
+    bool whole_range_known =
+        true;  // false: an acknowledged deletion that did not say what it removed
   };
   void AddAcknowledged(const Operation& op);
   void AddUnknown(const Operation& op);

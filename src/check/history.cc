@@ -14,20 +14,28 @@ bool Writes(const std::vector<Step>& steps) {
 
 std::string_view Text(Compare::Target target) {
   switch (target) {
-    case Compare::Target::kValue: return "value";
-    case Compare::Target::kVersion: return "version";
-    case Compare::Target::kCreate: return "create";
-    case Compare::Target::kMod: return "mod";
+    case Compare::Target::kValue:
+      return "value";
+    case Compare::Target::kVersion:
+      return "version";
+    case Compare::Target::kCreate:
+      return "create";
+    case Compare::Target::kMod:
+      return "mod";
   }
   return "?";
 }
 
 std::string_view Text(Compare::Relation relation) {
   switch (relation) {
-    case Compare::Relation::kEqual: return "=";
-    case Compare::Relation::kNotEqual: return "!=";
-    case Compare::Relation::kLess: return "<";
-    case Compare::Relation::kGreater: return ">";
+    case Compare::Relation::kEqual:
+      return "=";
+    case Compare::Relation::kNotEqual:
+      return "!=";
+    case Compare::Relation::kLess:
+      return "<";
+    case Compare::Relation::kGreater:
+      return ">";
   }
   return "?";
 }
@@ -138,8 +146,12 @@ std::string Describe(const Operation& op) {
       answer = op.compares.empty() ? "ok" : op.succeeded ? "ok (then)" : "ok (else)";
       if (op.revision != 0) answer += fmt::format(" @{}", op.revision);
       break;
-    case Operation::Outcome::kFailed: answer = "failed"; break;
-    case Operation::Outcome::kUnknown: answer = "unknown"; break;
+    case Operation::Outcome::kFailed:
+      answer = "failed";
+      break;
+    case Operation::Outcome::kUnknown:
+      answer = "unknown";
+      break;
   }
   return fmt::format("client {} {}{} -> {} [{}, {}]", op.process, op.serializable ? "stale " : "",
                      what, answer, TimeText(op.invoke_ns), TimeText(op.return_ns));
@@ -151,7 +163,8 @@ Status Validate(const History& history) {
   for (std::size_t i = 0; i < history.operations.size(); ++i) {
     const Operation& op = history.operations[i];
     const auto refuse = [&](std::string_view why) {
-      return Fail(ErrorCode::kInvalidArgument, fmt::format("operation {}: {}: {}", i, why, Describe(op)));
+      return Fail(ErrorCode::kInvalidArgument,
+                  fmt::format("operation {}: {}: {}", i, why, Describe(op)));
     };
     if (op.invoke_ns < last_invoke) return refuse("invoked before the one above it");
     last_invoke = op.invoke_ns;

@@ -10,7 +10,8 @@
 
 namespace coterie::check {
 
-/// The return instant of an operation that never returned: it may take effect at any time, for ever.
+/// The return instant of an operation that never returned: it may take effect at any time, for
+/// ever.
 inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 /// One key as an answer showed it. Zero stamps mean that the answer had none.
@@ -35,7 +36,8 @@ struct Compare {
   friend bool operator==(const Compare&, const Compare&) = default;
 };
 
-/// One step of a transaction. `range_end` as in etcd: "" is one key, "\0" is everything from `key` on.
+/// One step of a transaction. `range_end` as in etcd: "" is one key, "\0" is everything from `key`
+/// on.
 struct Step {
   enum class Kind : std::uint8_t { kGet, kPut, kDelete };
   Kind kind = Kind::kGet;
@@ -49,8 +51,8 @@ struct Step {
   friend bool operator==(const Step&, const Step&) = default;
 };
 
-/// One client operation. Every operation is a transaction: a get is one with no compares and one step.
-/// The steps of the branch that was not taken carry no answers.
+/// One client operation. Every operation is a transaction: a get is one with no compares and one
+/// step. The steps of the branch that was not taken carry no answers.
 struct Operation {
   enum class Outcome : std::uint8_t {
     kOk,       ///< answered
@@ -59,7 +61,8 @@ struct Operation {
   };
   std::uint64_t process = 0;  ///< one operation at a time, unless one's outcome is unknown
   std::int64_t invoke_ns = 0;
-  std::int64_t return_ns = kNever;  ///< when it was answered or given up; of an unknown one it bounds nothing
+  std::int64_t return_ns =
+      kNever;  ///< when it was answered or given up; of an unknown one it bounds nothing
   Outcome outcome = Outcome::kUnknown;
   bool serializable = false;  ///< a read that may be stale
   std::vector<Compare> compares;
@@ -100,11 +103,12 @@ std::string Describe(const Operation& operation);
 /// Milliseconds with three decimals; "never" for kNever.
 std::string TimeText(std::int64_t ns);
 
-/// Judges nothing but the record itself: instants in order, one operation at a time per process, answers
-/// where they belong. Error kInvalidArgument names the first operation that breaks a rule.
+/// Judges nothing but the record itself: instants in order, one operation at a time per process,
+/// answers where they belong. Error kInvalidArgument names the first operation that breaks a rule.
 Status Validate(const History& history);
 
-/// JSON lines, one operation a line, pure ASCII: a byte over 0x7e is the code point of the same number.
+/// JSON lines, one operation a line, pure ASCII: a byte over 0x7e is the code point of the same
+/// number.
 std::string ToJson(const Operation& operation);
 std::string ToJsonLines(const History& history);
 /// The inverse. Error kMalformed names the line. Unknown members are ignored.

@@ -11,7 +11,7 @@ namespace {
 
 /// An operation as Knossos's cas-register knows it.
 struct RegisterOp {
-  std::string_view f;   // read, write or cas
+  std::string_view f;  // read, write or cas
   std::string key;
   std::string invoked;  // EDN value at invocation
   std::string answered;
@@ -62,7 +62,8 @@ std::optional<RegisterOp> AsRegister(const Operation& op) {
 
 struct Event {
   std::int64_t time;
-  std::size_t order;  // returns come after invocations of the same instant: they count as concurrent
+  std::size_t
+      order;  // returns come after invocations of the same instant: they count as concurrent
   std::string row;
 };
 
@@ -83,8 +84,8 @@ EdnHistory ToEdn(const History& history) {
     }
     auto [name, fresh] = names.try_emplace(op.process, op.process);
     const auto row = [&](std::string_view type, const std::string& value, std::int64_t time) {
-      return fmt::format("{{:process {}, :type :{}, :f :{}, :value [{} {}], :time {}",
-                         name->second, type, reg->f, Quoted(reg->key), value, time);
+      return fmt::format("{{:process {}, :type :{}, :f :{}, :value [{} {}], :time {}", name->second,
+                         type, reg->f, Quoted(reg->key), value, time);
     };
     events.push_back({op.invoke_ns, i, row("invoke", reg->invoked, op.invoke_ns)});
     const std::int64_t end = op.return_ns == kNever ? op.invoke_ns : op.return_ns;

@@ -11,7 +11,8 @@ namespace {
 TEST(HistoryJson, RoundTrip) {
   Random random(3);
   for (int i = 0; i < 200; ++i) {
-    const History history = ValidHistory(random, {.operations = 20, .unknown = 0.2, .serializable = true});
+    const History history =
+        ValidHistory(random, {.operations = 20, .unknown = 0.2, .serializable = true});
     const Result<History> back = FromJsonLines(ToJsonLines(history));
     ASSERT_TRUE(back.has_value()) << Describe(back.error());
     ASSERT_EQ(back->operations.size(), history.operations.size());
@@ -48,7 +49,8 @@ TEST(HistoryJson, BadInputIsRefused) {
   EXPECT_TRUE(FromJsonLines(R"({"process":1,"invoke":1,"later":{"a":[]}})").has_value());
 }
 
-// The Jepsen form: invocations and completions in time order, indexes dense, unknown processes retired.
+// The Jepsen form: invocations and completions in time order, indexes dense, unknown processes
+// retired.
 TEST(HistoryEdn, Golden) {
   Operation write = Put(0, "x", "1");
   write.invoke_ns = 10;
@@ -67,13 +69,14 @@ TEST(HistoryEdn, Golden) {
   range.invoke_ns = 50;
   const EdnHistory edn = ToEdn({{write, read, swap, range}});
   EXPECT_EQ(edn.left_out, 1U);
-  EXPECT_EQ(edn.text,
-            "{:process 0, :type :invoke, :f :write, :value [\"x\" \"1\"], :time 10, :index 0}\n"
-            "{:process 0, :type :info, :f :write, :value [\"x\" \"1\"], :time 10, :index 1}\n"
-            "{:process 3, :type :invoke, :f :read, :value [\"x\" nil], :time 20, :index 2}\n"
-            "{:process 1, :type :invoke, :f :cas, :value [\"x\" [\"2\" \"3\"]], :time 25, :index 3}\n"
-            "{:process 3, :type :ok, :f :read, :value [\"x\" \"1\"], :time 30, :index 4}\n"
-            "{:process 1, :type :fail, :f :cas, :value [\"x\" [\"2\" \"3\"]], :time 40, :index 5}\n");
+  EXPECT_EQ(
+      edn.text,
+      "{:process 0, :type :invoke, :f :write, :value [\"x\" \"1\"], :time 10, :index 0}\n"
+      "{:process 0, :type :info, :f :write, :value [\"x\" \"1\"], :time 10, :index 1}\n"
+      "{:process 3, :type :invoke, :f :read, :value [\"x\" nil], :time 20, :index 2}\n"
+      "{:process 1, :type :invoke, :f :cas, :value [\"x\" [\"2\" \"3\"]], :time 25, :index 3}\n"
+      "{:process 3, :type :ok, :f :read, :value [\"x\" \"1\"], :time 30, :index 4}\n"
+      "{:process 1, :type :fail, :f :cas, :value [\"x\" [\"2\" \"3\"]], :time 40, :index 5}\n");
 }
 
 // A record that no run can have produced is refused before anything is judged.

@@ -28,17 +28,18 @@ struct Component {
 class Components {
  public:
   explicit Components(const Ops& ops) {
-    std::unordered_set<std::string_view> keys;  // its order never shows: it is sorted below
+    std::vector<std::string_view> keys;
     for (const Operation* op : ops) {
-      ForEachKey(*op, [&](const std::string& key, const std::string&) { keys.insert(key); });
+      ForEachKey(*op, [&](const std::string& key, const std::string&) { keys.push_back(key); });
       for (const auto* branch : {&op->success, &op->failure}) {
         for (const Step& step : *branch) {
-          for (const KeyValue& kv : step.seen) keys.insert(kv.key);
+          for (const KeyValue& kv : step.seen) keys.push_back(kv.key);
         }
       }
     }
+    std::ranges::sort(keys);
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     keys_.assign(keys.begin(), keys.end());
-    std::ranges::sort(keys_);
     parent_.resize(keys_.size());
     std::iota(parent_.begin(), parent_.end(), 0U);
     for (const Operation* op : ops) Connect(*op);
@@ -99,8 +100,8 @@ class Components {
   std::vector<std::uint32_t> parent_;
 };
 
-/// An unknown write that somebody saw has happened before that somebody's return, if nobody else wrote
-/// the value to that key: then it is an ordinary operation with that return.
+/// An unknown write that somebody saw has happened before that somebody's return, if nobody else
+/// wrote the value to that key: then it is an ordinary operation with that return.
 std::vector<Interval> IntervalsOf(const Ops& ops) {
   struct Writer {
     std::uint32_t op;
@@ -236,8 +237,8 @@ class RegisterCompiler {
   std::unordered_map<std::string, std::uint32_t> numbers_;
 };
 
-/// Leaves out unknown puts whose value nobody saw, where only a "value is not x" could tell that they
-/// happened and no answer says such a thing.
+/// Leaves out unknown puts whose value nobody saw, where only a "value is not x" could tell that
+/// they happened and no answer says such a thing.
 void DropUnseen(RegisterModel& model, std::vector<Interval>& intervals, Ops& ops) {
   using Guard = RegisterModel::Op::Guard;
   std::vector<bool> seen(model.names.size(), false);
@@ -267,9 +268,9 @@ std::string KeysText(const std::vector<std::string>& keys) {
 
 std::string Explain(const Component& component, const Ops& ops, const WglResult& result) {
   const Operation& blocked = *ops[result.blocked];
-  std::string out = fmt::format(
-      "key {}: no order explains the history up to {}.\n  cannot be placed: {}\n",
-      KeysText(component.keys), TimeText(blocked.return_ns), Describe(blocked));
+  std::string out =
+      fmt::format("key {}: no order explains the history up to {}.\n  cannot be placed: {}\n",
+                  KeysText(component.keys), TimeText(blocked.return_ns), Describe(blocked));
   out += fmt::format("  a longest order that fits the rest ends in the state: {}\n", result.state);
   for (const std::uint32_t i : result.tail) out += fmt::format("    {}\n", Describe(*ops[i]));
   constexpr int kConcurrentMax = 12;
@@ -298,9 +299,9 @@ Verdict Search(const M& model, const Component& component, const Ops& ops,
     verdict.explanation = Explain(component, ops, result);
   } else if (result.answer == WglResult::Answer::kBudgetSpent) {
     verdict.answer = Answer::kUnknown;
-    verdict.explanation = fmt::format("key {}: the budget of {} steps or {} memo entries is spent",
-                                      KeysText(component.keys), options.steps_max,
-                                      options.memo_entries_max);
+    verdict.explanation =
+        fmt::format("key {}: the budget of {} steps or {} memo entries is spent",
+                    KeysText(component.keys), options.steps_max, options.memo_entries_max);
   }
   return verdict;
 }
@@ -323,7 +324,8 @@ Verdict CheckComponent(const Component& component, const LinearizableOptions& op
 }  // namespace
 
 Verdict CheckLinearizable(const History& history, const LinearizableOptions& options) {
-  if (const Status valid = Validate(history); !valid) return Verdict::Unknown(valid.error().message);
+  if (const Status valid = Validate(history); !valid)
+    return Verdict::Unknown(valid.error().message);
   Ops ops;
   for (const Operation& op : history.operations) {
     if (op.outcome == Operation::Outcome::kFailed || op.serializable) continue;

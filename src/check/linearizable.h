@@ -8,8 +8,8 @@
 namespace coterie::check {
 
 struct LinearizableOptions {
-  /// Also judge the revisions, versions and modification marks that answers carried. Without it the server's
-  /// stamps are ignored: nothing it says about order is believed.
+  /// Also judge the revisions, versions and modification marks that answers carried. Without it the
+  /// server's stamps are ignored: nothing it says about order is believed.
   bool stamps = false;
   /// All budgets together bound the work; a spent one answers kUnknown.
   std::uint64_t steps_max = 50'000'000;
@@ -17,10 +17,11 @@ struct LinearizableOptions {
 };
 
 /// Is there one order of the operations that respects real time (an operation that returned before
-/// another was invoked comes first) and in which every answer is what a single store would have given?
-/// [Herlihy-Wing 1990 §2]. The history is cut into groups of keys that no operation connects, each of
-/// which may be judged alone [Herlihy-Wing §3.1, locality]. Serializable reads are left out; failed
-/// operations have not happened; unknown ones may happen at any time after their invocation, or never.
+/// another was invoked comes first) and in which every answer is what a single store would have
+/// given? [Herlihy-Wing §2]. The history is cut into groups of keys that no operation
+/// connects, each of which may be judged alone [Herlihy-Wing §3.1, locality]. Serializable reads
+/// are left out; failed operations have not happened; unknown ones may happen at any time after
+/// their invocation, or never.
 ///
 /// kUnknown also answers histories that Validate refuses.
 Verdict CheckLinearizable(const History& history, const LinearizableOptions& options = {});

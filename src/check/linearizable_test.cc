@@ -28,9 +28,7 @@ Operation Refused(Operation op) {
   op.succeeded = false;
   return op;
 }
-Answer Judge(std::vector<Operation> ops) {
-  return CheckLinearizable({std::move(ops)}).answer;
-}
+Answer Judge(std::vector<Operation> ops) { return CheckLinearizable({std::move(ops)}).answer; }
 
 // A value that was overwritten before the read began may not be read.
 TEST(Linearizable, StaleReadIsCaught) {
@@ -44,10 +42,12 @@ TEST(Linearizable, StaleReadIsCaught) {
 
 // While a write is under way either value may be read, but not the new one and then the old one.
 TEST(Linearizable, ConcurrentReadsMayNotGoBack) {
-  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 9), At(Get(2, "x"), 2, 3), At(Saw(Get(2, "x"), "a"), 4, 5)}),
-            Answer::kOk);
-  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 9), At(Saw(Get(2, "x"), "a"), 2, 3), At(Get(2, "x"), 4, 5)}),
-            Answer::kViolation);
+  EXPECT_EQ(
+      Judge({At(Put(1, "x", "a"), 1, 9), At(Get(2, "x"), 2, 3), At(Saw(Get(2, "x"), "a"), 4, 5)}),
+      Answer::kOk);
+  EXPECT_EQ(
+      Judge({At(Put(1, "x", "a"), 1, 9), At(Saw(Get(2, "x"), "a"), 2, 3), At(Get(2, "x"), 4, 5)}),
+      Answer::kViolation);
 }
 
 // Two swaps from the same value cannot both succeed.
@@ -62,11 +62,14 @@ TEST(Linearizable, LostUpdateIsCaught) {
 
 // An unknown write may appear late, or never; but not before it was made, and not to vanish again.
 TEST(Linearizable, UnknownWrites) {
-  EXPECT_EQ(Judge({Lost(Put(1, "x", "a"), 1), At(Get(2, "x"), 2, 3), At(Saw(Get(2, "x"), "a"), 8, 9)}),
-            Answer::kOk);
-  EXPECT_EQ(Judge({At(Saw(Get(2, "x"), "a"), 1, 2), Lost(Put(1, "x", "a"), 3)}), Answer::kViolation);
-  EXPECT_EQ(Judge({Lost(Put(1, "x", "a"), 1), At(Saw(Get(2, "x"), "a"), 2, 3), At(Get(2, "x"), 4, 5)}),
+  EXPECT_EQ(
+      Judge({Lost(Put(1, "x", "a"), 1), At(Get(2, "x"), 2, 3), At(Saw(Get(2, "x"), "a"), 8, 9)}),
+      Answer::kOk);
+  EXPECT_EQ(Judge({At(Saw(Get(2, "x"), "a"), 1, 2), Lost(Put(1, "x", "a"), 3)}),
             Answer::kViolation);
+  EXPECT_EQ(
+      Judge({Lost(Put(1, "x", "a"), 1), At(Saw(Get(2, "x"), "a"), 2, 3), At(Get(2, "x"), 4, 5)}),
+      Answer::kViolation);
 }
 
 // A write that definitely failed may not be read.
@@ -117,9 +120,11 @@ Tally CompareWithBruteForce(std::uint64_t seed, int histories, HistoryShape shap
     const bool expected = BruteForce(history, false).Linearizable();
     const Verdict verdict = CheckLinearizable(history);
     EXPECT_EQ(verdict.answer, expected ? Answer::kOk : Answer::kViolation)
-        << "seed " << seed << " history " << i << "\n" << ToJsonLines(history);
+        << "seed " << seed << " history " << i << "\n"
+        << ToJsonLines(history);
     if (!mutated) EXPECT_TRUE(expected) << ToJsonLines(history);
-    // With stamps the definition asks more (no revision is left out), so it may only be the stricter one.
+    // With stamps the definition asks more (no revision is left out), so it may only be the
+    // stricter one.
     if (BruteForce(history, true).Linearizable()) {
       EXPECT_TRUE(CheckLinearizable(history, {.stamps = true}).ok()) << ToJsonLines(history);
     }
@@ -143,7 +148,8 @@ TEST(Linearizable, AgreesWithBruteForceOnTransactions) {
   CompareWithBruteForce(6, 10000, {.processes = 4, .keys = 2, .values = 0, .unknown = 0.4});
 }
 
-// A violation stays one when instants are stretched and values renamed; an answer never depends on names.
+// A violation stays one when instants are stretched and values renamed; an answer never depends on
+// names.
 TEST(Linearizable, RenamingAndStretchingChangeNothing) {
   Random random(11);
   for (int i = 0; i < 3000; ++i) {
@@ -162,15 +168,19 @@ TEST(Linearizable, RenamingAndStretchingChangeNothing) {
 // Long histories with many unknown writes stay affordable, and one wrong read among them is found.
 TEST(Linearizable, LongHistoryWithUnknownWrites) {
   Random random(21);
-  History history = ValidHistory(
-      random, {.operations = 20000, .processes = 8, .keys = 4, .values = 0, .unknown = 0.02,
-               .multi_key = false});
+  History history = ValidHistory(random, {.operations = 20000,
+                                          .processes = 8,
+                                          .keys = 4,
+                                          .values = 0,
+                                          .unknown = 0.02,
+                                          .multi_key = false});
   const Verdict verdict = CheckLinearizable(history);
   EXPECT_TRUE(verdict.ok()) << verdict.explanation;
   EXPECT_TRUE(CheckLinearizable(history, {.stamps = true}).ok());
   for (std::size_t i = history.operations.size() / 2; i < history.operations.size(); ++i) {
     Operation& op = history.operations[i];
-    if (op.outcome != Operation::Outcome::kOk || op.may_write() || op.success[0].seen.empty()) continue;
+    if (op.outcome != Operation::Outcome::kOk || op.may_write() || op.success[0].seen.empty())
+      continue;
     op.success[0].seen[0].value = "v1";
     break;
   }

@@ -8,7 +8,8 @@
 
 namespace coterie::check {
 
-/// One key that is read, written, removed and compared by value. Values are numbered; 0 is "absent".
+/// One key that is read, written, removed and compared by value. Values are numbered; 0 is
+/// "absent".
 class RegisterModel {
  public:
   using State = std::uint32_t;
@@ -32,7 +33,8 @@ class RegisterModel {
   bool Step(State& state, std::uint32_t i) const {
     const Op& op = ops[i];
     switch (op.guard) {
-      case Op::Guard::kNone: break;
+      case Op::Guard::kNone:
+        break;
       case Op::Guard::kMust:
         if (state != op.value) return false;
         break;
@@ -42,16 +44,15 @@ class RegisterModel {
       case Op::Guard::kIf:
         if (state != op.value) return true;
         break;
-      case Op::Guard::kNever: return false;
+      case Op::Guard::kNever:
+        return false;
     }
     if (op.writes) state = op.to;
     return true;
   }
   bool Reads(std::uint32_t i) const { return !ops[i].writes; }
   Fingerprint Hash(State state) const { return {state, ~std::uint64_t{state}}; }
-  std::string DescribeState(State state) const {
-    return state == 0 ? "absent" : names[state];
-  }
+  std::string DescribeState(State state) const { return state == 0 ? "absent" : names[state]; }
 
   std::vector<Op> ops;
   std::vector<std::string> names;  ///< by number

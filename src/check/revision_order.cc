@@ -42,8 +42,8 @@ std::string CheckRealTime(const History& history) {
     if (before != nullptr && !point.op->serializable) {
       const bool wrote = point.op->wrote();
       if (wrote ? point.op->revision <= before->revision : point.op->revision < before->revision) {
-        return fmt::format("revisions go back in real time: {}\n  came after {}", Describe(*point.op),
-                           Describe(*before));
+        return fmt::format("revisions go back in real time: {}\n  came after {}",
+                           Describe(*point.op), Describe(*before));
       }
     }
     if (newest == nullptr || newest->revision < point.op->revision) newest = point.op;
@@ -77,7 +77,8 @@ class Reading {
     return fmt::format("{}\n  {}", why, Describe(op_));
   }
 
-  /// The key was not there: it was never put, or deleted last, or an unknown deletion came in between.
+  /// The key was not there: it was never put, or deleted last, or an unknown deletion came in
+  /// between.
   std::string CheckAbsent(const std::string& key) const {
     if (const auto it = own_.find(key); it != own_.end()) {
       if (it->second) return Wrong(fmt::format("its own put of {} is not seen", key));
@@ -98,13 +99,14 @@ class Reading {
       return "";
     }
     if (kv.mod_revision > at_) {
-      return Wrong(fmt::format("key {} shows revision {} at revision {}", kv.key, kv.mod_revision, at_));
+      return Wrong(
+          fmt::format("key {} shows revision {} at revision {}", kv.key, kv.mod_revision, at_));
     }
     const EventLog::Event* last = log_.LastAt(kv.key, at_);
     COT_ASSERT(last != nullptr);  // what was seen has been added to the log
     if (last->revision != kv.mod_revision) {
-      return Wrong(fmt::format("stale: key {} at revision {} shows the change of {}, but {} at {}", kv.key,
-                               at_, kv.mod_revision,
+      return Wrong(fmt::format("stale: key {} at revision {} shows the change of {}, but {} at {}",
+                               kv.key, at_, kv.mod_revision,
                                last->is_put ? "it was put to " + last->value : "it was deleted",
                                last->revision));
     }
@@ -120,7 +122,8 @@ class Reading {
   }
 
   std::string CheckSeen(const Step& step) const {
-    if (step.kind == Step::Kind::kDelete && step.count != static_cast<std::int64_t>(step.seen.size())) {
+    if (step.kind == Step::Kind::kDelete &&
+        step.count != static_cast<std::int64_t>(step.seen.size())) {
       return Wrong(fmt::format("it removed {} keys and shows {}", step.count, step.seen.size()));
     }
     for (const KeyValue& kv : step.seen) {
@@ -155,25 +158,34 @@ class Reading {
       holds = holds && Holds(compare);
     }
     if (holds == op_.succeeded) return "";
-    return Wrong(fmt::format("its comparisons are {} at revision {}", holds ? "true" : "false", at_));
+    return Wrong(
+        fmt::format("its comparisons are {} at revision {}", holds ? "true" : "false", at_));
   }
   bool Holds(const Compare& compare) const {
     const std::optional<KeyValue> state = log_.StateAt(compare.key, at_);
     const KeyValue kv = state.value_or(KeyValue{});
     const auto is = [&](auto order) {
       switch (compare.relation) {
-        case Compare::Relation::kEqual: return order == 0;
-        case Compare::Relation::kNotEqual: return order != 0;
-        case Compare::Relation::kLess: return order < 0;
-        case Compare::Relation::kGreater: return order > 0;
+        case Compare::Relation::kEqual:
+          return order == 0;
+        case Compare::Relation::kNotEqual:
+          return order != 0;
+        case Compare::Relation::kLess:
+          return order < 0;
+        case Compare::Relation::kGreater:
+          return order > 0;
       }
       return false;
     };
     switch (compare.target) {
-      case Compare::Target::kValue: return state && is(kv.value <=> compare.value);
-      case Compare::Target::kVersion: return is(kv.version <=> compare.number);
-      case Compare::Target::kCreate: return is(kv.create_revision <=> compare.number);
-      case Compare::Target::kMod: return is(kv.mod_revision <=> compare.number);
+      case Compare::Target::kValue:
+        return state && is(kv.value <=> compare.value);
+      case Compare::Target::kVersion:
+        return is(kv.version <=> compare.number);
+      case Compare::Target::kCreate:
+        return is(kv.create_revision <=> compare.number);
+      case Compare::Target::kMod:
+        return is(kv.mod_revision <=> compare.number);
     }
     return false;
   }
@@ -194,14 +206,16 @@ class Reading {
 }  // namespace
 
 Verdict CheckRevisionOrder(const History& history) {
-  if (const Status valid = Validate(history); !valid) return Verdict::Unknown(valid.error().message);
+  if (const Status valid = Validate(history); !valid)
+    return Verdict::Unknown(valid.error().message);
   Verdict verdict;
   for (const Operation& op : history.operations) {
     if (op.outcome != Operation::Outcome::kOk) continue;
     ++verdict.checked;
     if (op.revision <= 0) return Verdict::Unknown("an answer has no revision: " + Describe(op));
     if (op.wrote() && op.revision == 1) {
-      return Verdict::Violation("revision 1 is the empty store's, no write has it: " + Describe(op));
+      return Verdict::Violation("revision 1 is the empty store's, no write has it: " +
+                                Describe(op));
     }
   }
   if (std::string why = CheckRealTime(history); !why.empty()) return Verdict::Violation(why);

@@ -41,23 +41,28 @@ TEST(RevisionOrder, StaleReadIsCaught) {
 }
 
 TEST(RevisionOrder, OneRevisionForTwoWrites) {
-  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 5, 2), At(Put(2, "y", "b"), 2, 4, 2)}), Answer::kViolation);
+  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 5, 2), At(Put(2, "y", "b"), 2, 4, 2)}),
+            Answer::kViolation);
 }
 
 TEST(RevisionOrder, WritesRespectRealTime) {
-  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 2, 3), At(Put(2, "y", "b"), 3, 4, 2)}), Answer::kViolation);
+  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 2, 3), At(Put(2, "y", "b"), 3, 4, 2)}),
+            Answer::kViolation);
   EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 3, 3), At(Put(2, "y", "b"), 2, 4, 2)}), Answer::kOk);
 }
 
-// An acknowledged write that a later read does not see is lost, unless an unknown deletion explains it.
+// An acknowledged write that a later read does not see is lost, unless an unknown deletion explains
+// it.
 TEST(RevisionOrder, LostWrite) {
   EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 2, 2), At(Get(2, "x"), 3, 4, 2)}), Answer::kViolation);
   Operation deletion = Delete(3, "x");
   deletion.invoke_ns = 2;
-  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 2, 2), deletion, At(Get(2, "x"), 3, 4, 3)}), Answer::kOk);
+  EXPECT_EQ(Judge({At(Put(1, "x", "a"), 1, 2, 2), deletion, At(Get(2, "x"), 3, 4, 3)}),
+            Answer::kOk);
 }
 
-// A value may come from an unknown write, but with one revision, above all that preceded its invocation.
+// A value may come from an unknown write, but with one revision, above all that preceded its
+// invocation.
 TEST(RevisionOrder, UnknownWrites) {
   Operation lost = Put(3, "x", "u");
   lost.invoke_ns = 3;
@@ -92,16 +97,18 @@ bool Dense(const History& history) {
          highest == static_cast<std::int64_t>(revisions.size());
 }
 
-// Where every operation was answered and no revision is missing, the check is exact: it says what the
-// definition says. Elsewhere it may miss something but never accuses wrongly.
+// Where every operation was answered and no revision is missing, the check is exact: it says what
+// the definition says. Elsewhere it may miss something but never accuses wrongly.
 TEST(RevisionOrder, AgreesWithBruteForce) {
   Random random(5);
   int exact = 0;
   int violations = 0;
   for (int i = 0; i < 100000; ++i) {
     const bool unknown = random.Chance(0.4);
-    HistoryShape shape{.operations = static_cast<int>(random.Between(2, 7)), .keys = 2,
-                       .values = random.Chance(0.5) ? 0 : 3, .unknown = unknown ? 0.4 : 0.0};
+    HistoryShape shape{.operations = static_cast<int>(random.Between(2, 7)),
+                       .keys = 2,
+                       .values = random.Chance(0.5) ? 0 : 3,
+                       .unknown = unknown ? 0.4 : 0.0};
     History history = ValidHistory(random, shape);
     for (std::uint64_t m = random.Below(3); m > 0; --m) Mutate(random, history);
     const bool expected = BruteForce(history, true).Linearizable();

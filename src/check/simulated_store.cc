@@ -21,14 +21,21 @@ Operation RandomOperation(Random& random, const HistoryShape& shape, std::uint64
   Operation op;
   switch (random.Below(shape.multi_key ? 8 : 6)) {
     case 0:
-    case 1: op = Get(process, key); break;
+    case 1:
+      op = Get(process, key);
+      break;
     case 2:
-    case 3: op = Put(process, key, value()); break;
-    case 4: op = Delete(process, key); break;
+    case 3:
+      op = Put(process, key, value());
+      break;
+    case 4:
+      op = Delete(process, key);
+      break;
     case 5: {
       const std::string expected =
-          shape.values == 0 ? fmt::format("v{}", random.Below(static_cast<std::uint64_t>(fresh) + 1))
-                            : value();
+          shape.values == 0
+              ? fmt::format("v{}", random.Below(static_cast<std::uint64_t>(fresh) + 1))
+              : value();
       op = CompareAndSwap(process, key, expected, value());
       break;
     }
@@ -66,19 +73,27 @@ bool SimulatedStore::Holds(const Compare& compare) const {
   const auto it = live_.find(compare.key);
   const auto holds = [&](const auto& a, const auto& b) {
     switch (compare.relation) {
-      case Compare::Relation::kEqual: return a == b;
-      case Compare::Relation::kNotEqual: return a != b;
-      case Compare::Relation::kLess: return a < b;
-      case Compare::Relation::kGreater: return a > b;
+      case Compare::Relation::kEqual:
+        return a == b;
+      case Compare::Relation::kNotEqual:
+        return a != b;
+      case Compare::Relation::kLess:
+        return a < b;
+      case Compare::Relation::kGreater:
+        return a > b;
     }
     return false;
   };
   const KeyValue kv = it == live_.end() ? KeyValue{} : it->second;
   switch (compare.target) {
-    case Compare::Target::kValue: return it != live_.end() && holds(kv.value, compare.value);
-    case Compare::Target::kVersion: return holds(kv.version, compare.number);
-    case Compare::Target::kCreate: return holds(kv.create_revision, compare.number);
-    case Compare::Target::kMod: return holds(kv.mod_revision, compare.number);
+    case Compare::Target::kValue:
+      return it != live_.end() && holds(kv.value, compare.value);
+    case Compare::Target::kVersion:
+      return holds(kv.version, compare.number);
+    case Compare::Target::kCreate:
+      return holds(kv.create_revision, compare.number);
+    case Compare::Target::kMod:
+      return holds(kv.mod_revision, compare.number);
   }
   return false;
 }
@@ -101,7 +116,8 @@ void SimulatedStore::Apply(Operation& op) {
       wrote = true;
     } else if (step.kind == Step::Kind::kDelete) {
       wrote = wrote || step.count > 0;
-      std::erase_if(live_, [&](const auto& e) { return InRange(e.first, step.key, step.range_end); });
+      std::erase_if(live_,
+                    [&](const auto& e) { return InRange(e.first, step.key, step.range_end); });
     }
   }
   if (wrote) revision_ = next;
@@ -181,11 +197,14 @@ void Mutate(Random& random, History& history) {
         return;
       }
       return;
-    case 2: op.revision = std::max<std::int64_t>(1, op.revision + random.Between(-1, 1)); return;
+    case 2:
+      op.revision = std::max<std::int64_t>(1, op.revision + random.Between(-1, 1));
+      return;
     default: {
       // Another client's answer in place of this one's.
       const Operation& other = history.operations[random.Below(history.operations.size())];
-      if (other.outcome != Operation::Outcome::kOk || steps.empty() || other.taken().empty()) return;
+      if (other.outcome != Operation::Outcome::kOk || steps.empty() || other.taken().empty())
+        return;
       if (steps[0].kind == Step::Kind::kGet && other.taken()[0].key == steps[0].key) {
         steps[0].seen = other.taken()[0].seen;
       }

@@ -9,8 +9,8 @@
 
 namespace coterie::check {
 
-/// For tests: an atomic etcd-like store that fills in an operation's answers. Written apart from the
-/// checkers' models so that one can judge the other.
+/// For tests: an atomic etcd-like store that fills in an operation's answers. Written apart from
+/// the checkers' models so that one can judge the other.
 class SimulatedStore {
  public:
   /// Applies `op` at this instant and fills in succeeded, revision and the taken branch's answers.
@@ -29,9 +29,9 @@ struct HistoryShape {
   int operations = 6;
   int processes = 3;
   int keys = 2;
-  int values = 3;           ///< few values: ambiguous; 0: every put writes its own
-  double unknown = 0.2;     ///< of operations
-  bool multi_key = true;    ///< transactions over several keys and ranges
+  int values = 3;         ///< few values: ambiguous; 0: every put writes its own
+  double unknown = 0.2;   ///< of operations
+  bool multi_key = true;  ///< transactions over several keys and ranges
   bool serializable = false;
 };
 
@@ -40,9 +40,9 @@ History ValidHistory(Random& random, const HistoryShape& shape);
 /// For tests: changes something that was observed (an answer, a stamp, an instant).
 void Mutate(Random& random, History& history);
 
-/// For tests: the definition of linearizability, literally: some order of all answered operations and of
-/// some unknown ones respects real time and replays on the store with the same answers (with stamps:
-/// revisions and versions too). Exponential.
+/// For tests: the definition of linearizability, literally: some order of all answered operations
+/// and of some unknown ones respects real time and replays on the store with the same answers (with
+/// stamps: revisions and versions too). Exponential.
 class BruteForce {
  public:
   BruteForce(const History& history, bool stamps);

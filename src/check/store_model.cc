@@ -18,10 +18,14 @@ void ForEachSeen(const Operation& op, Visit visit) {
 
 bool Compares(std::int64_t a, Compare::Relation relation, std::int64_t b) {
   switch (relation) {
-    case Compare::Relation::kEqual: return a == b;
-    case Compare::Relation::kNotEqual: return a != b;
-    case Compare::Relation::kLess: return a < b;
-    case Compare::Relation::kGreater: return a > b;
+    case Compare::Relation::kEqual:
+      return a == b;
+    case Compare::Relation::kNotEqual:
+      return a != b;
+    case Compare::Relation::kLess:
+      return a < b;
+    case Compare::Relation::kGreater:
+      return a > b;
   }
   return false;
 }
@@ -41,8 +45,8 @@ StoreModel::StoreModel(std::vector<std::string> keys, std::span<const Operation*
   COT_ASSERT(ops_.size() == operations.size());
 }
 
-/// An operation of unknown outcome whose value somebody saw has that answer's revision, provided that
-/// nobody else wrote the value.
+/// An operation of unknown outcome whose value somebody saw has that answer's revision, provided
+/// that nobody else wrote the value.
 void StoreModel::ResolveRevisions(std::span<const Operation* const> operations) {
   std::map<std::pair<std::string, std::string>, const Operation*> writer;  // nullptr: several
   for (const Operation* op : operations) {
@@ -65,8 +69,8 @@ void StoreModel::ResolveRevisions(std::span<const Operation* const> operations) 
   }
 }
 
-/// Without stamps "mod = m" still means "unchanged since I read it": if all who saw m at that key saw
-/// one value, and no one saw that value with another m, the comparison is one of values.
+/// Without stamps "mod = m" still means "unchanged since I read it": if all who saw m at that key
+/// saw one value, and no one saw that value with another m, the comparison is one of values.
 void StoreModel::IndexModRevisions(std::span<const Operation* const> operations) {
   std::map<std::pair<std::string, std::string>, std::set<std::int64_t>> mods_of;
   std::map<std::pair<std::string, std::int64_t>, std::set<std::string>> values_of;

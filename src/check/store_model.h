@@ -20,12 +20,12 @@ class StoreModel {
     std::uint32_t value = 0;  ///< number of the value; 0 is absent
     std::int64_t version = 0;
     std::int64_t create = 0;
-    std::int64_t mod = 0;     ///< kSomeRevision: written by an operation whose revision nobody saw
+    std::int64_t mod = 0;  ///< kSomeRevision: written by an operation whose revision nobody saw
     friend bool operator==(const Cell&, const Cell&) = default;
   };
   struct State {
-    std::vector<Cell> cells;    ///< one per key of the model, in key order
-    std::int64_t floor = 0;     ///< the highest revision that an answer has shown
+    std::vector<Cell> cells;  ///< one per key of the model, in key order
+    std::int64_t floor = 0;   ///< the highest revision that an answer has shown
     friend bool operator==(const State&, const State&) = default;
   };
   static constexpr std::int64_t kSomeRevision = -1;
@@ -61,7 +61,7 @@ class StoreModel {
     std::uint32_t first;  // cells [first, last)
     std::uint32_t last;
     std::uint32_t value;
-    bool shows;           // `seen` was answered
+    bool shows;  // `seen` was answered
     std::int64_t count;
     std::vector<Seen> seen;
     bool foreign = false;  // it saw a key that is not of this model: no answer of ours fits

@@ -17,18 +17,21 @@ enum class Answer : std::uint8_t {
 /// "ok", "violation" or "unknown".
 constexpr std::string_view NameOf(Answer answer) {
   switch (answer) {
-    case Answer::kOk: return "ok";
-    case Answer::kViolation: return "violation";
-    case Answer::kUnknown: return "unknown";
+    case Answer::kOk:
+      return "ok";
+    case Answer::kViolation:
+      return "violation";
+    case Answer::kUnknown:
+      return "unknown";
   }
   return "?";
 }
 
 struct [[nodiscard]] Verdict {
   Answer answer = Answer::kOk;
-  std::string explanation;       ///< empty when ok
-  std::uint64_t checked = 0;     ///< operations (or events) that were judged
-  std::uint64_t steps = 0;       ///< work done, in the checker's own unit
+  std::string explanation;    ///< empty when ok
+  std::uint64_t checked = 0;  ///< operations (or events) that were judged
+  std::uint64_t steps = 0;    ///< work done, in the checker's own unit
 
   bool ok() const { return answer == Answer::kOk; }
   static Verdict Violation(std::string why) { return {Answer::kViolation, std::move(why)}; }

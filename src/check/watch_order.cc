@@ -35,14 +35,16 @@ class Follower {
     return "";
   }
 
-  /// Complete: every change of a watched key between an attempt's start and what it covered was sent.
+  /// Complete: every change of a watched key between an attempt's start and what it covered was
+  /// sent.
   std::string CheckComplete(const EventLog& log, const WatchOptions& options) {
     bool refused = false;
     std::int64_t covered = 0;
     for (std::size_t i = 0; i < watch_.attempts.size(); ++i) {
       attempt_ = i;
       const WatchAttempt& attempt = watch_.attempts[i];
-      if (!attempt.responses.empty() && attempt.responses.back().compact_revision != 0) refused = true;
+      if (!attempt.responses.empty() && attempt.responses.back().compact_revision != 0)
+        refused = true;
       std::int64_t start = StartOf(attempt);
       const std::int64_t upto = CoveredBy(attempt);
       // A resumption that skips what its predecessors did not cover must not have skipped a change.
@@ -52,7 +54,8 @@ class Follower {
       if (std::string why = CheckInterval(log, start, upto); !why.empty()) return why;
     }
     if (!refused && covered < options.must_reach) {
-      return Wrong(fmt::format("it has covered revision {} only, not {}", covered, options.must_reach));
+      return Wrong(
+          fmt::format("it has covered revision {} only, not {}", covered, options.must_reach));
     }
     return "";
   }
@@ -62,7 +65,8 @@ class Follower {
       attempt_ = i;
       for (const WatchResponse& response : watch_.attempts[i].responses) {
         for (const WatchEvent& event : response.events) {
-          if (std::string why = CheckPrevious(log, options, event, response.time_ns); !why.empty()) {
+          if (std::string why = CheckPrevious(log, options, event, response.time_ns);
+              !why.empty()) {
             return why;
           }
         }
@@ -96,8 +100,8 @@ class Follower {
       if (!response.events.empty()) return Wrong("a bookmark carries events");
       // The resume protocol restarts at a bookmark + 1: it must not be behind what was sent.
       if (response.revision < last_event_) {
-        return Wrong(fmt::format("a bookmark says {} after an event of {}", response.revision,
-                                 last_event_));
+        return Wrong(
+            fmt::format("a bookmark says {} after an event of {}", response.revision, last_event_));
       }
       bookmark_ = std::max(bookmark_, response.revision);
       return "";
@@ -118,7 +122,8 @@ class Follower {
   std::string CheckEvent(const WatchAttempt& attempt, const WatchResponse& response,
                          const WatchEvent& event) {
     const std::int64_t revision = event.kv.mod_revision;
-    if (!sent_.insert({revision, event.kv.key}).second) return Wrong(Text(event) + " was sent twice");
+    if (!sent_.insert({revision, event.kv.key}).second)
+      return Wrong(Text(event) + " was sent twice");
     if (revision < last_event_) {
       return Wrong(fmt::format("{} came after an event of {}", Text(event), last_event_));
     }
@@ -134,11 +139,12 @@ class Follower {
     if (!InRange(event.kv.key, watch_.key, watch_.range_end)) {
       return Wrong(Text(event) + " is of another key");
     }
-    if (event.deleted ? watch_.no_delete : watch_.no_put) return Wrong(Text(event) + " was filtered out");
+    if (event.deleted ? watch_.no_delete : watch_.no_put)
+      return Wrong(Text(event) + " was filtered out");
     if (!event.deleted && event.kv.version != 0 &&
         (event.kv.version == 1) != (event.kv.create_revision == revision)) {
-      return Wrong(fmt::format("{} has version {} and was created at {}", Text(event), event.kv.version,
-                               event.kv.create_revision));
+      return Wrong(fmt::format("{} has version {} and was created at {}", Text(event),
+                               event.kv.version, event.kv.create_revision));
     }
     return "";
   }
@@ -146,19 +152,21 @@ class Follower {
   std::string CheckInterval(const EventLog& log, std::int64_t start, std::int64_t upto) {
     for (auto key = log.timelines().lower_bound(watch_.key);
          key != log.timelines().end() && InRange(key->first, watch_.key, watch_.range_end); ++key) {
-      for (auto it = key->second.lower_bound(start); it != key->second.end() && it->first <= upto; ++it) {
+      for (auto it = key->second.lower_bound(start); it != key->second.end() && it->first <= upto;
+           ++it) {
         if (it->second.is_put ? watch_.no_put : watch_.no_delete) continue;
         if (sent_.contains({it->first, key->first})) continue;
-        return Wrong(fmt::format("missed {} {} at {}; it was told of everything from {} to {}\n  {}",
-                                 it->second.is_put ? "put" : "delete", key->first, it->first, start, upto,
-                                 it->second.writer == nullptr ? "" : Describe(*it->second.writer)));
+        return Wrong(
+            fmt::format("missed {} {} at {}; it was told of everything from {} to {}\n  {}",
+                        it->second.is_put ? "put" : "delete", key->first, it->first, start, upto,
+                        it->second.writer == nullptr ? "" : Describe(*it->second.writer)));
       }
     }
     return "";
   }
 
-  std::string CheckPrevious(const EventLog& log, const WatchOptions& options, const WatchEvent& event,
-                            std::int64_t seen_ns) {
+  std::string CheckPrevious(const EventLog& log, const WatchOptions& options,
+                            const WatchEvent& event, std::int64_t seen_ns) {
     if (!watch_.prev_kv) {
       return event.prev_kv ? Wrong(Text(event) + " has a prev_kv that nobody asked for") : "";
     }
@@ -169,13 +177,13 @@ class Follower {
           last->revision == event.prev_kv->mod_revision && last->value == event.prev_kv->value) {
         return "";
       }
-      return Wrong(fmt::format("{} has the wrong prev_kv: {} of {}", Text(event), event.prev_kv->value,
-                               event.prev_kv->mod_revision));
+      return Wrong(fmt::format("{} has the wrong prev_kv: {} of {}", Text(event),
+                               event.prev_kv->value, event.prev_kv->mod_revision));
     }
     if (last == nullptr || !last->is_put || options.compacted > before) return "";
     if (log.MayHaveDeleted(event.kv.key, seen_ns)) return "";
-    return Wrong(fmt::format("{} has no prev_kv, but the key held {} of {}", Text(event), last->value,
-                             last->revision));
+    return Wrong(fmt::format("{} has no prev_kv, but the key held {} of {}", Text(event),
+                             last->value, last->revision));
   }
 
   const Watch& watch_;
@@ -216,13 +224,15 @@ std::string ObserveAll(EventLog& log, const History& history, const std::vector<
 
 Verdict CheckWatchOrder(const History& history, const std::vector<Watch>& watches,
                         const WatchOptions& options) {
-  if (const Status valid = Validate(history); !valid) return Verdict::Unknown(valid.error().message);
+  if (const Status valid = Validate(history); !valid)
+    return Verdict::Unknown(valid.error().message);
   Verdict verdict;
   std::vector<Follower> followers;
   for (const Watch& watch : watches) {
     followers.emplace_back(watch);
     for (const WatchAttempt& attempt : watch.attempts) {
-      for (const WatchResponse& response : attempt.responses) verdict.checked += response.events.size();
+      for (const WatchResponse& response : attempt.responses)
+        verdict.checked += response.events.size();
     }
   }
   for (Follower& follower : followers) {
@@ -230,7 +240,8 @@ Verdict CheckWatchOrder(const History& history, const std::vector<Watch>& watche
   }
   EventLog log(history);
   if (!log.problem().empty()) return Verdict::Violation(log.problem());
-  if (std::string why = ObserveAll(log, history, watches); !why.empty()) return Verdict::Violation(why);
+  if (std::string why = ObserveAll(log, history, watches); !why.empty())
+    return Verdict::Violation(why);
   for (Follower& follower : followers) {
     if (std::string why = follower.CheckComplete(log, options); !why.empty()) {
       return Verdict::Violation(why);

@@ -32,7 +32,9 @@ struct Golden {
     WatchAttempt attempt{.created_ns = 0, .start_revision = 0, .created_revision = 1};
     attempt.responses = {
         {.time_ns = 2, .revision = 2, .events = {PutEvent("x", "a", 2, 2, 1)}},
-        {.time_ns = 4, .revision = 3, .events = {PutEvent("x", "b", 3, 2, 2), PutEvent("y", "c", 3, 3, 1)}},
+        {.time_ns = 4,
+         .revision = 3,
+         .events = {PutEvent("x", "b", 3, 2, 2), PutEvent("y", "c", 3, 3, 1)}},
         {.time_ns = 6, .revision = 4, .events = {{.deleted = true, .kv = {"x", "", 0, 4, 0}}}},
         {.time_ns = 7, .revision = 4, .progress = true}};
     watch = {.name = "w", .key = "a", .range_end = "z", .attempts = {attempt}};
@@ -93,8 +95,8 @@ TEST(WatchOrder, BookmarkAheadOfItsEvents) {
   EXPECT_NE(golden.Judge().explanation.find("missed delete x at 4"), std::string::npos);
 }
 
-// A resumption after the last event loses nothing; one that skips a revision does; one that starts too
-// early repeats.
+// A resumption after the last event loses nothing; one that skips a revision does; one that starts
+// too early repeats.
 TEST(WatchOrder, Resumption) {
   const auto resumed = [](std::int64_t from, int drop) {
     Golden golden;
@@ -122,7 +124,8 @@ TEST(WatchOrder, EventsNobodyWrote) {
   golden.responses()[0].events[0].kv.value = "z";
   EXPECT_EQ(golden.Judge().answer, Answer::kViolation);
   Golden extra;
-  extra.responses().push_back({.time_ns = 8, .revision = 5, .events = {PutEvent("q", "?", 5, 5, 1)}});
+  extra.responses().push_back(
+      {.time_ns = 8, .revision = 5, .events = {PutEvent("q", "?", 5, 5, 1)}});
   EXPECT_EQ(extra.Judge().answer, Answer::kViolation);
   Operation lost = Put(2, "q", "?");
   lost.invoke_ns = 7;
@@ -160,7 +163,8 @@ std::vector<WatchResponse> Responses(const History& history) {
     WatchResponse response{.time_ns = op->return_ns, .revision = op->revision};
     for (const auto& [key, kv] : before) {
       if (!store.live().contains(key)) {
-        response.events.push_back({.deleted = true, .kv = {key, "", 0, op->revision, 0}, .prev_kv = kv});
+        response.events.push_back(
+            {.deleted = true, .kv = {key, "", 0, op->revision, 0}, .prev_kv = kv});
       }
     }
     for (const auto& [key, kv] : store.live()) {
@@ -174,8 +178,8 @@ std::vector<WatchResponse> Responses(const History& history) {
   return out;
 }
 
-// Against what a faultless server sends: accepted as it is, split by a resumption anywhere, or cut off;
-// any event dropped, repeated, moved or altered is a violation.
+// Against what a faultless server sends: accepted as it is, split by a resumption anywhere, or cut
+// off; any event dropped, repeated, moved or altered is a violation.
 TEST(WatchOrder, RandomWatches) {
   Random random(9);
   int judged = 0;
@@ -187,18 +191,26 @@ TEST(WatchOrder, RandomWatches) {
     Watch watch{.name = "w", .key = "a", .range_end = "z", .prev_kv = true};
     const std::size_t cut = random.Below(responses.size());
     const auto middle = responses.begin() + static_cast<std::ptrdiff_t>(cut);
-    watch.attempts.push_back({.start_revision = 2, .created_revision = 1, .responses = {responses.begin(), middle}});
+    watch.attempts.push_back(
+        {.start_revision = 2, .created_revision = 1, .responses = {responses.begin(), middle}});
     watch.attempts.push_back({.start_revision = cut == 0 ? 2 : responses[cut - 1].revision + 1,
-                              .created_revision = last, .responses = {middle, responses.end()}});
+                              .created_revision = last,
+                              .responses = {middle, responses.end()}});
     const Verdict fine = CheckWatchOrder(history, {watch}, {.must_reach = last});
     ASSERT_TRUE(fine.ok()) << fine.explanation << "\n" << ToJsonLines(history);
     Watch broken = watch;
     auto& hit = broken.attempts[1].responses[random.Below(broken.attempts[1].responses.size())];
     WatchEvent& event = hit.events[random.Below(hit.events.size())];
     switch (random.Below(4)) {
-      case 0: hit.events.erase(hit.events.begin() + (&event - hit.events.data())); break;
-      case 1: hit.events.push_back(WatchEvent(event)); break;
-      case 2: event.kv.mod_revision += 1; break;
+      case 0:
+        hit.events.erase(hit.events.begin() + (&event - hit.events.data()));
+        break;
+      case 1:
+        hit.events.push_back(WatchEvent(event));
+        break;
+      case 2:
+        event.kv.mod_revision += 1;
+        break;
       default:
         if (event.deleted) {
           event.kv.key = "other";

@@ -12,8 +12,8 @@
 
 namespace coterie::check {
 
-/// 128 bits that stand for a set of operations and a state; two that differ collide with probability
-/// 2^-128, which is taken as never.
+/// 128 bits that stand for a set of operations and a state; two that differ collide with
+/// probability 2^-128, which is taken as never.
 struct Fingerprint {
   std::uint64_t a = 0;
   std::uint64_t b = 0;
@@ -27,9 +27,9 @@ constexpr std::uint64_t Mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-/// A sequential object. `Step` applies operation number `op` to `state` and says whether the recorded
-/// answer is one the object could have given; after false the state is unspecified. `Reads` says that the
-/// operation, answered as it was, writes nothing in any state.
+/// A sequential object. `Step` applies operation number `op` to `state` and says whether the
+/// recorded answer is one the object could have given; after false the state is unspecified.
+/// `Reads` says that the operation, answered as it was, writes nothing in any state.
 template <class M>
 concept SequentialModel = requires(const M& model, typename M::State& state, std::uint32_t op) {
   requires std::copyable<typename M::State>;
@@ -97,16 +97,16 @@ struct WglResult {
   enum class Answer : std::uint8_t { kLinearizable, kNotLinearizable, kBudgetSpent };
   Answer answer = Answer::kLinearizable;
   std::uint64_t steps = 0;
-  /// If not linearizable: the operation whose return ends the shortest prefix of the history that no
-  /// order explains, the last operations of a longest order that was found, and its state.
+  /// If not linearizable: the operation whose return ends the shortest prefix of the history that
+  /// no order explains, the last operations of a longest order that was found, and its state.
   std::uint32_t blocked = 0;
   std::vector<std::uint32_t> tail;
   std::string state;
 };
 
-/// Decides whether some order of the operations respects real time and the model: Wing and Gong's search
-/// with Lowe's memo [Wing-Gong 1993; Lowe 2017, "Testing for linearizability" §4]. Three cuts keep it
-/// near linear on real histories:
+/// Decides whether some order of the operations respects real time and the model: Wing and Gong's
+/// search with Lowe's memo [Wing-Gong 1993; Lowe 2017, "Testing for linearizability" §4]. Three
+/// cuts keep it near linear on real histories:
 ///  - a read that is legal and leaves the state as it is can be taken at once and for good;
 ///  - optional operations (unknown outcome) are tried only where the required ones are stuck;
 ///  - a memo entry covers every branch that spent more of the first 64 optional ones to get there.
@@ -314,7 +314,8 @@ class WglSearch {
     deepest_ = at;
     result.blocked = events_[at].op;
     result.tail.clear();
-    for (std::size_t i = frames_.size() - std::min(kTail, frames_.size()); i < frames_.size(); ++i) {
+    for (std::size_t i = frames_.size() - std::min(kTail, frames_.size()); i < frames_.size();
+         ++i) {
       const Frame& f = frames_[i];
       result.tail.push_back(f.is_optional ? optional_[f.at].op : events_[f.at].op);
     }

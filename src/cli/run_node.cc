@@ -14,8 +14,8 @@ runtime::Task<int> Serve(runtime::RealWorld* world, node::NodeConfig config) {
   storage::RocksOptions rocks;
   rocks.block_cache_bytes = config.engine_cache_bytes;
   rocks.memtable_bytes = config.engine_memtable_bytes;
-  auto started = co_await server::Server::Start(*world, std::move(config),
-                                                storage::RocksEngineFactory(rocks));
+  auto started =
+      co_await server::Server::Start(*world, std::move(config), storage::RocksEngineFactory(rocks));
   if (!started) co_return Complain(started.error());
   const std::unique_ptr<server::Server> server = std::move(*started);
   world->log().Info("node", "serving");
@@ -29,7 +29,8 @@ runtime::Task<int> Serve(runtime::RealWorld* world, node::NodeConfig config) {
 }  // namespace
 
 int RunNode(node::NodeConfig config) {
-  auto world = runtime::RealWorld::Create({.log_minimum = config.log_level, .handle_signals = true});
+  auto world =
+      runtime::RealWorld::Create({.log_minimum = config.log_level, .handle_signals = true});
   if (!world) return Complain(world.error());
   runtime::RealWorld* const real = world->get();
   return runtime::BlockOn(*real, Serve(real, std::move(config)));

@@ -38,7 +38,8 @@ void EncodeFrame(const Frame& frame, std::string& out) {
 
 void FrameDecoder::Feed(std::string_view bytes) {
   if (dead_) return;
-  // Moving the rest to the front only once most of the buffer is consumed keeps the cost per byte constant.
+  // Moving the rest to the front only once most of the buffer is consumed keeps the cost per byte
+  // constant.
   if (consumed_ == buffer_.size()) {
     buffer_.clear();
     consumed_ = 0;
@@ -64,10 +65,12 @@ Result<std::optional<Frame>> FrameDecoder::Next() {
   const std::size_t body_bytes = LoadFixed32(header);
   const auto version = static_cast<std::uint8_t>(header[8]);
   if (version != kVersion || header[9] != 0) {
-    return die(ErrorCode::kMalformed, fmt::format("frame of version {}, flags {}", version, header[9]));
+    return die(ErrorCode::kMalformed,
+               fmt::format("frame of version {}, flags {}", version, header[9]));
   }
   if (body_bytes > body_bytes_max_) {
-    return die(ErrorCode::kTooLarge, fmt::format("frame of {} bytes, over {}", body_bytes, body_bytes_max_));
+    return die(ErrorCode::kTooLarge,
+               fmt::format("frame of {} bytes, over {}", body_bytes, body_bytes_max_));
   }
   if (rest.size() - kFrameHeaderBytes < body_bytes) return std::nullopt;
   const std::string_view whole = rest.substr(0, kFrameHeaderBytes + body_bytes);

@@ -10,9 +10,9 @@
 
 namespace coterie::net {
 
-/// One message between nodes. On the wire, little-endian: u32 body length, u32 CRC32C of all that follows
-/// it and of the length, u8 version (1), u8 flags (0), u16 type, u64 epoch, u32 deadline in ms from sending
-/// (0: none), then the protobuf body.
+/// One message between nodes. On the wire, little-endian: u32 body length, u32 CRC32C of all that
+/// follows it and of the length, u8 version (1), u8 flags (0), u16 type, u64 epoch, u32 deadline in
+/// ms from sending (0: none), then the protobuf body.
 struct Frame {
   std::uint16_t type = 0;
   Epoch epoch;
@@ -25,13 +25,14 @@ inline constexpr std::size_t kFrameHeaderBytes = 24;
 /// Appends the encoded frame to `out`.
 void EncodeFrame(const Frame& frame, std::string& out);
 
-/// Cuts a byte stream into frames. Memory grows with bytes that arrived, never with a claimed length.
+/// Cuts a byte stream into frames. Memory grows with bytes that arrived, never with a claimed
+/// length.
 class FrameDecoder {
  public:
   explicit FrameDecoder(std::size_t body_bytes_max = 64u << 20) : body_bytes_max_(body_bytes_max) {}
   void Feed(std::string_view bytes);
-  /// The next whole frame, nullopt if more bytes are needed. Errors (the stream is dead, every later call
-  /// answers the same): kMalformed (checksum, version, flags), kTooLarge.
+  /// The next whole frame, nullopt if more bytes are needed. Errors (the stream is dead, every
+  /// later call answers the same): kMalformed (checksum, version, flags), kTooLarge.
   Result<std::optional<Frame>> Next();
 
  private:

@@ -32,7 +32,11 @@ void ExpectSame(const Frame& a, const Frame& b) {
 TEST(Frame, WorkedExample) {
   const std::string bytes = Encode({0x0102, Epoch(3), 250, "hi"});
   EXPECT_EQ(Hex(bytes.substr(0, 4)), "02000000");
-  EXPECT_EQ(Hex(bytes.substr(8)), "01000201" "0300000000000000" "fa000000" "6869");
+  EXPECT_EQ(Hex(bytes.substr(8)),
+            "01000201"
+            "0300000000000000"
+            "fa000000"
+            "6869");
   EXPECT_EQ(Hex(bytes.substr(4, 4)), "e21ac317");
 }
 
@@ -64,8 +68,8 @@ TEST(FrameDecoder, AnyCutGivesTheSameFrames) {
   }
 }
 
-// Any changed bit of a whole frame is found, or makes the decoder wait for bytes that never come; no
-// damaged frame is delivered.
+// Any changed bit of a whole frame is found, or makes the decoder wait for bytes that never come;
+// no damaged frame is delivered.
 TEST(FrameDecoder, NoFlippedBitGetsThrough) {
   const std::string good = Encode(Sample(5, 40));
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {

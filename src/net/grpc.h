@@ -17,10 +17,23 @@ namespace coterie::net {
 
 /// gRPC's status codes, with their wire numbers.
 enum class GrpcCode : int {
-  kOk = 0, kCancelled = 1, kUnknown = 2, kInvalidArgument = 3, kDeadlineExceeded = 4, kNotFound = 5,
-  kAlreadyExists = 6, kPermissionDenied = 7, kResourceExhausted = 8, kFailedPrecondition = 9,
-  kAborted = 10, kOutOfRange = 11, kUnimplemented = 12, kInternal = 13, kUnavailable = 14,
-  kDataLoss = 15, kUnauthenticated = 16,
+  kOk = 0,
+  kCancelled = 1,
+  kUnknown = 2,
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kAborted = 10,
+  kOutOfRange = 11,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kDataLoss = 15,
+  kUnauthenticated = 16,
 };
 
 struct GrpcStatus {
@@ -40,26 +53,27 @@ struct GrpcContext {
   std::string_view Header(std::string_view name) const;
 };
 
-/// A streaming call as its handler sees it. When the client cancels, the connection ends or the deadline
-/// passes, the handler's frame is destroyed: it owns what it needs cleaned up.
+/// A streaming call as its handler sees it. When the client cancels, the connection ends or the
+/// deadline passes, the handler's frame is destroyed: it owns what it needs cleaned up.
 class GrpcStream {
  public:
   virtual ~GrpcStream() = default;
   virtual const GrpcContext& context() const = 0;
   /// The next message; nullopt once the client has ended its side.
   virtual runtime::Task<std::optional<std::string>> Receive() = 0;
-  /// Queues a message; answers when the stream's send buffer is under its bound again (back-pressure by
-  /// the HTTP/2 window).
+  /// Queues a message; answers when the stream's send buffer is under its bound again
+  /// (back-pressure by the HTTP/2 window).
   virtual runtime::Task<void> Send(std::string message) = 0;
   /// Bytes queued and not yet taken by the transport.
   virtual std::size_t buffered() const = 0;
 };
 
-using UnaryHandler = std::function<runtime::Task<GrpcReply>(const GrpcContext&, std::string request)>;
+using UnaryHandler =
+    std::function<runtime::Task<GrpcReply>(const GrpcContext&, std::string request)>;
 using StreamHandler = std::function<runtime::Task<GrpcStatus>(GrpcStream&)>;
 
-/// The methods a server serves, by path ("/etcdserverpb.KV/Range"). Filled before serving starts. Unknown
-/// paths answer kUnimplemented.
+/// The methods a server serves, by path ("/etcdserverpb.KV/Range"). Filled before serving starts.
+/// Unknown paths answer kUnimplemented.
 class GrpcMethods {
  public:
   void Unary(std::string path, UnaryHandler handler);

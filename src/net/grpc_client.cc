@@ -23,24 +23,34 @@ Http2Options ClientOptions() {
 /// What an answer that is not gRPC's says [gRPC: http-grpc-status-mapping].
 GrpcCode CodeOfHttp(int status) {
   switch (status) {
-    case 400: return GrpcCode::kInternal;
-    case 401: return GrpcCode::kUnauthenticated;
-    case 403: return GrpcCode::kPermissionDenied;
-    case 404: return GrpcCode::kUnimplemented;
+    case 400:
+      return GrpcCode::kInternal;
+    case 401:
+      return GrpcCode::kUnauthenticated;
+    case 403:
+      return GrpcCode::kPermissionDenied;
+    case 404:
+      return GrpcCode::kUnimplemented;
     case 429:
     case 502:
     case 503:
-    case 504: return GrpcCode::kUnavailable;
-    default: return GrpcCode::kUnknown;
+    case 504:
+      return GrpcCode::kUnavailable;
+    default:
+      return GrpcCode::kUnknown;
   }
 }
 
 GrpcCode CodeOfReset(std::uint32_t error) {
   switch (static_cast<Http2Error>(error)) {
-    case Http2Error::kRefusedStream: return GrpcCode::kUnavailable;
-    case Http2Error::kCancel: return GrpcCode::kCancelled;
-    case Http2Error::kEnhanceYourCalm: return GrpcCode::kResourceExhausted;
-    default: return GrpcCode::kInternal;
+    case Http2Error::kRefusedStream:
+      return GrpcCode::kUnavailable;
+    case Http2Error::kCancel:
+      return GrpcCode::kCancelled;
+    case Http2Error::kEnhanceYourCalm:
+      return GrpcCode::kResourceExhausted;
+    default:
+      return GrpcCode::kInternal;
   }
 }
 
@@ -60,7 +70,8 @@ runtime::Task<Result<std::unique_ptr<GrpcChannel>>> GrpcChannel::Connect(runtime
   co_return std::make_unique<Http2ClientChannel>(world, std::move(*stream), std::move(authority));
 }
 
-Http2ClientChannel::Http2ClientChannel(runtime::World& world, std::unique_ptr<runtime::Stream> stream,
+Http2ClientChannel::Http2ClientChannel(runtime::World& world,
+                                       std::unique_ptr<runtime::Stream> stream,
                                        std::string authority)
     : world_(world),
       authority_(std::move(authority)),
@@ -88,7 +99,9 @@ void Http2ClientChannel::EndAll(std::string_view why) {
   }
 }
 
-bool Http2ClientChannel::OnInput(std::string_view bytes) { return session_.Receive(bytes, world_.Now()); }
+bool Http2ClientChannel::OnInput(std::string_view bytes) {
+  return session_.Receive(bytes, world_.Now());
+}
 
 bool Http2ClientChannel::OnEof() {
   EndAll("connection closed by the server");
@@ -97,12 +110,17 @@ bool Http2ClientChannel::OnEof() {
 
 void Http2ClientChannel::Produce(std::string& out) { session_.Produce(out, kWriteBytes); }
 void Http2ClientChannel::OnHead(Http2Stream& stream, bool) { CallOf(stream).OnHead(); }
-void Http2ClientChannel::OnBytes(Http2Stream& stream, std::string_view bytes) { CallOf(stream).OnBytes(bytes); }
+void Http2ClientChannel::OnBytes(Http2Stream& stream, std::string_view bytes) {
+  CallOf(stream).OnBytes(bytes);
+}
 void Http2ClientChannel::OnRemoteEnded(Http2Stream& stream) { CallOf(stream).OnRemoteEnded(); }
 void Http2ClientChannel::OnSent(Http2Stream& stream) { CallOf(stream).OnSent(); }
-void Http2ClientChannel::OnClosed(Http2Stream& stream, std::uint32_t error) { CallOf(stream).OnClosed(error); }
+void Http2ClientChannel::OnClosed(Http2Stream& stream, std::uint32_t error) {
+  CallOf(stream).OnClosed(error);
+}
 
-runtime::Task<GrpcReply> Http2ClientChannel::Unary(std::string path, std::string request, Instant deadline) {
+runtime::Task<GrpcReply> Http2ClientChannel::Unary(std::string path, std::string request,
+                                                   Instant deadline) {
   runtime::World& world = world_;
   ClientCall call(*this);
   const bool forever = deadline == Instant::max();
@@ -209,7 +227,8 @@ GrpcReply ClientCall::TakeUnaryReply() {
   COT_ASSERT(status_.has_value());
   if (status_->code != GrpcCode::kOk) return std::unexpected(std::move(*status_));
   if (inbox_.size() != 1) {
-    return std::unexpected(GrpcStatus{GrpcCode::kInternal, "a unary answer without exactly one message"});
+    return std::unexpected(
+        GrpcStatus{GrpcCode::kInternal, "a unary answer without exactly one message"});
   }
   return std::move(inbox_.front());
 }
@@ -233,7 +252,8 @@ void ClientCall::OnBytes(std::string_view bytes) {
       case GrpcMessageReader::Event::kCompressed:
         return Cancel({GrpcCode::kInternal, "compressed message without an agreed encoding"});
       case GrpcMessageReader::Event::kTooLarge:
-        return Cancel({GrpcCode::kResourceExhausted, TooLargeText(reader_.claimed_bytes(), kMessageBytesMax)});
+        return Cancel({GrpcCode::kResourceExhausted,
+                       TooLargeText(reader_.claimed_bytes(), kMessageBytesMax)});
     }
   }
   if (inbox_first_ == inbox_.size()) channel_->session_.Consume(*this, unconsumed);

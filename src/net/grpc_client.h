@@ -16,7 +16,8 @@ class ClientCall;
 /// The client's side of one HTTP/2 connection.
 class Http2ClientChannel final : public GrpcChannel, private ByteProtocol, private Http2Events {
  public:
-  Http2ClientChannel(runtime::World& world, std::unique_ptr<runtime::Stream> stream, std::string authority);
+  Http2ClientChannel(runtime::World& world, std::unique_ptr<runtime::Stream> stream,
+                     std::string authority);
   ~Http2ClientChannel() override;
 
   runtime::Task<GrpcReply> Unary(std::string path, std::string request, Instant deadline) override;

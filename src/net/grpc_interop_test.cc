@@ -15,7 +15,8 @@ namespace coterie::net {
 namespace {
 
 runtime::Task<GrpcReply> Echo(std::string request) {
-  if (request == "fail") co_return std::unexpected(GrpcStatus{GrpcCode::kAborted, "caf\xc3\xa9 100%"});
+  if (request == "fail")
+    co_return std::unexpected(GrpcStatus{GrpcCode::kAborted, "caf\xc3\xa9 100%"});
   co_return request;
 }
 
@@ -40,8 +41,11 @@ class Interop : public testing::Test {
     auto world = runtime::RealWorld::Create();
     ASSERT_TRUE(world);
     world_ = std::move(*world);
-    methods_.Unary("/t.T/Echo", [](const GrpcContext&, std::string request) { return Echo(std::move(request)); });
-    methods_.Unary("/t.T/Never", [this](const GrpcContext&, std::string) { return Never(world_.get()); });
+    methods_.Unary("/t.T/Echo", [](const GrpcContext&, std::string request) {
+      return Echo(std::move(request));
+    });
+    methods_.Unary("/t.T/Never",
+                   [this](const GrpcContext&, std::string) { return Never(world_.get()); });
     methods_.Streaming("/t.T/Bidi", [](GrpcStream& stream) { return EchoStream(&stream); });
     server_ = std::make_unique<HttpServer>(*world_, HttpLimits{}, methods_, nullptr);
     auto listener = world_->network().Listen({"127.0.0.1", 0});
@@ -76,7 +80,8 @@ class Interop : public testing::Test {
     return text;
   }
   static grpc::Status Unary(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
-                            const std::string& request, std::string* reply, int timeout_ms = 20000) {
+                            const std::string& request, std::string* reply,
+                            int timeout_ms = 20000) {
     grpc::GenericStub stub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms));
@@ -109,10 +114,12 @@ TEST_F(Interop, UnaryErrorsAndDeadline) {
     const grpc::Status failed = Unary(channel, "/t.T/Echo", "fail", &reply);
     EXPECT_EQ(failed.error_code(), grpc::StatusCode::ABORTED);
     EXPECT_EQ(failed.error_message(), "caf\xc3\xa9 100%");
-    EXPECT_EQ(Unary(channel, "/t.T/None", "", &reply).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+    EXPECT_EQ(Unary(channel, "/t.T/None", "", &reply).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
     EXPECT_EQ(Unary(channel, "/t.T/Echo", std::string(3 << 20, 'x'), &reply).error_code(),
               grpc::StatusCode::RESOURCE_EXHAUSTED);
-    EXPECT_EQ(Unary(channel, "/t.T/Never", "", &reply, 50).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_EQ(Unary(channel, "/t.T/Never", "", &reply, 50).error_code(),
+              grpc::StatusCode::DEADLINE_EXCEEDED);
   });
   EXPECT_EQ(server_->requests(), 8u);
 }

@@ -18,7 +18,8 @@ Task<void> WriteOnce(runtime::Stream* stream, std::string bytes) {
 }
 
 Task<HttpResponse> ShowPath(HttpRequest request) {
-  co_return HttpResponse{200, "text/plain", request.method + " " + request.path + " " + request.body};
+  co_return HttpResponse{200, "text/plain",
+                         request.method + " " + request.path + " " + request.body};
 }
 
 /// A server and clients on one in-memory network.
@@ -35,8 +36,8 @@ class Grpc : public testing::Test {
     world_.executor().RunFor(1ms);
     return channel;
   }
-  void Call(GrpcChannel* channel, std::string path, std::string request, std::optional<GrpcReply>* reply,
-            Instant deadline = Instant::max()) {
+  void Call(GrpcChannel* channel, std::string path, std::string request,
+            std::optional<GrpcReply>* reply, Instant deadline = Instant::max()) {
     scope_.Spawn(CallInto(channel, std::move(path), std::move(request), deadline, reply));
   }
   void Run(Duration duration) { world_.executor().RunFor(duration); }
@@ -45,8 +46,8 @@ class Grpc : public testing::Test {
     auto channel = co_await GrpcChannel::Connect(*world, kServer, 1s);
     if (channel) *out = std::move(*channel);
   }
-  static Task<void> CallInto(GrpcChannel* channel, std::string path, std::string request, Instant deadline,
-                             std::optional<GrpcReply>* out) {
+  static Task<void> CallInto(GrpcChannel* channel, std::string path, std::string request,
+                             Instant deadline, std::optional<GrpcReply>* out) {
     GrpcReply reply = co_await channel->Unary(std::move(path), std::move(request), deadline);
     out->emplace(std::move(reply));
   }
@@ -161,7 +162,8 @@ TEST_F(Grpc, BidirectionalStreamAnswersBeforeItsEndAndCarriesTrailers) {
   EXPECT_EQ(service_.alive, 0);
 }
 
-// The deadline destroys the handler's frame at the server and answers the caller, both without the other.
+// The deadline destroys the handler's frame at the server and answers the caller, both without the
+// other.
 TEST_F(Grpc, DeadlineEndsTheCallOnBothSides) {
   StartServer();
   auto channel = Connect();
@@ -324,8 +326,10 @@ TEST_F(Grpc, DrainGivesUpAtItsDeadline) {
   EXPECT_EQ(service_.alive, 1);
 }
 
-Task<void> HttpInto(TestWorld* world, HttpRequest request, std::optional<Result<HttpResponse>>* out) {
-  Result<HttpResponse> response = co_await HttpCall(*world, kServer, std::move(request), world->Now() + 1s);
+Task<void> HttpInto(TestWorld* world, HttpRequest request,
+                    std::optional<Result<HttpResponse>>* out) {
+  Result<HttpResponse> response =
+      co_await HttpCall(*world, kServer, std::move(request), world->Now() + 1s);
   out->emplace(std::move(response));
 }
 
@@ -340,7 +344,8 @@ TEST_F(Grpc, Http1SharesThePort) {
   EXPECT_EQ((*response)->body, "POST /a/b body");
 }
 
-// A peer that says nothing for the interval is pinged; one that then stays silent is let go, with its calls.
+// A peer that says nothing for the interval is pinged; one that then stays silent is let go, with
+// its calls.
 TEST_F(Grpc, KeepaliveEndsVanishedPeersOnly) {
   HttpLimits limits;
   limits.keepalive_interval = 60s;

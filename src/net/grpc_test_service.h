@@ -19,7 +19,9 @@ class TestService {
       last_token = context.Header("token");
       return Echo(std::move(request));
     });
-    methods_.Unary("/t.T/Fail", [](const GrpcContext&, std::string request) { return Failing(std::move(request)); });
+    methods_.Unary("/t.T/Fail", [](const GrpcContext&, std::string request) {
+      return Failing(std::move(request));
+    });
     methods_.Unary("/t.T/Slow", [this](const GrpcContext&, std::string) { return Slow(this); });
     methods_.Streaming("/t.T/Count", [](GrpcStream& stream) { return Count(&stream); });
     methods_.Streaming("/t.T/Flood", [this](GrpcStream& stream) { return Flood(this, &stream); });

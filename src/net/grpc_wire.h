@@ -11,16 +11,17 @@
 
 namespace coterie::net {
 
-// The parts of the gRPC wire format that are not HTTP/2 [gRPC over HTTP2]: message prefixes, grpc-timeout,
-// grpc-message. No I/O.
+// The parts of the gRPC wire format that are not HTTP/2 [gRPC over HTTP2]: message prefixes,
+// grpc-timeout, grpc-message. No I/O.
 
 inline constexpr std::size_t kGrpcPrefixBytes = 5;
 
-/// Writes the five bytes that precede a message of `body_bytes`: flag 0 (not compressed), big-endian length.
+/// Writes the five bytes that precede a message of `body_bytes`: flag 0 (not compressed),
+/// big-endian length.
 void StoreGrpcPrefix(char* to, std::uint32_t body_bytes);
 
-/// Cuts the bytes of one direction of a call into messages. Holds at most one partial message; memory
-/// grows with bytes that arrived, never with a claimed length.
+/// Cuts the bytes of one direction of a call into messages. Holds at most one partial message;
+/// memory grows with bytes that arrived, never with a claimed length.
 class GrpcMessageReader {
  public:
   enum class Event { kNeedMore, kMessage, kCompressed, kTooLarge };

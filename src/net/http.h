@@ -31,18 +31,20 @@ using HttpHandler = std::function<runtime::Task<HttpResponse>(HttpRequest)>;
 
 /// Every bound has a number.
 struct HttpLimits {
-  std::size_t message_bytes_max = 2u << 20;        ///< one gRPC request message; over it kResourceExhausted
-  std::size_t body_bytes_max = 2u << 20;           ///< one HTTP/1.1 body
-  std::size_t header_bytes_max = 64u << 10;        ///< decoded headers of one request
-  std::size_t streams_max = 1024;                  ///< open at once per connection
-  std::size_t stream_send_buffer_max = 1u << 20;   ///< queued per streaming call before Send waits
-  std::size_t connection_send_buffer_max = 16u << 20;  ///< past it no handler starts; a stuck peer is not read
+  std::size_t message_bytes_max = 2u
+                                  << 20;  ///< one gRPC request message; over it kResourceExhausted
+  std::size_t body_bytes_max = 2u << 20;  ///< one HTTP/1.1 body
+  std::size_t header_bytes_max = 64u << 10;       ///< decoded headers of one request
+  std::size_t streams_max = 1024;                 ///< open at once per connection
+  std::size_t stream_send_buffer_max = 1u << 20;  ///< queued per streaming call before Send waits
+  std::size_t connection_send_buffer_max =
+      16u << 20;  ///< past it no handler starts; a stuck peer is not read
   std::size_t connection_receive_buffer_max = 64u << 20;  ///< requests held, whole or in part
   std::size_t connections_max = 10000;
-  Duration handshake_timeout = 10s;                ///< from accept to the first request or preface
-  Duration idle_timeout = Duration::zero();        ///< without a call; zero: none
-  Duration keepalive_interval = 7200s;             ///< HTTP/2: a ping after this long without a word
-  Duration keepalive_timeout = 20s;                ///< the connection ends if that brings nothing
+  Duration handshake_timeout = 10s;          ///< from accept to the first request or preface
+  Duration idle_timeout = Duration::zero();  ///< without a call; zero: none
+  Duration keepalive_interval = 7200s;       ///< HTTP/2: a ping after this long without a word
+  Duration keepalive_timeout = 20s;          ///< the connection ends if that brings nothing
 };
 
 /// Serves HTTP/2 (gRPC, prior knowledge) and HTTP/1.1 on one port, told apart by the first bytes.
@@ -50,7 +52,8 @@ struct HttpLimits {
 class HttpServer {
  public:
   /// `methods` and `http` (may be empty: 404) must outlive it.
-  HttpServer(runtime::World& world, HttpLimits limits, const GrpcMethods& methods, HttpHandler http);
+  HttpServer(runtime::World& world, HttpLimits limits, const GrpcMethods& methods,
+             HttpHandler http);
   ~HttpServer();
   /// Accepts from `listener` until destroyed.
   void Serve(std::unique_ptr<runtime::Listener> listener);
@@ -74,8 +77,8 @@ class GrpcClientStream {
   virtual runtime::Task<GrpcReply> Receive() = 0;
 };
 
-/// One HTTP/2 connection to a gRPC server. Calls may overlap. After the connection ends every call answers
-/// kUnavailable; make a new channel.
+/// One HTTP/2 connection to a gRPC server. Calls may overlap. After the connection ends every call
+/// answers kUnavailable; make a new channel.
 class GrpcChannel {
  public:
   /// Errors: kConnectFailed.
@@ -84,12 +87,14 @@ class GrpcChannel {
                                                                      Duration timeout);
   virtual ~GrpcChannel() = default;
   /// `deadline` is sent as grpc-timeout and enforced here (kDeadlineExceeded).
-  virtual runtime::Task<GrpcReply> Unary(std::string path, std::string request, Instant deadline) = 0;
+  virtual runtime::Task<GrpcReply> Unary(std::string path, std::string request,
+                                         Instant deadline) = 0;
   virtual std::unique_ptr<GrpcClientStream> Open(std::string path) = 0;
   virtual bool alive() const = 0;
 };
 
-/// One HTTP/1.1 request over a connection of its own. Errors: kConnectFailed, kTimedOut, kMalformed.
+/// One HTTP/1.1 request over a connection of its own. Errors: kConnectFailed, kTimedOut,
+/// kMalformed.
 runtime::Task<Result<HttpResponse>> HttpCall(runtime::World& world, runtime::Address to,
                                              HttpRequest request, Instant deadline);
 

@@ -18,7 +18,9 @@ bool IsTokenChar(char c) {
          kOthers.find(c) != std::string_view::npos;
 }
 
-bool IsToken(std::string_view text) { return !text.empty() && std::ranges::all_of(text, IsTokenChar); }
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, IsTokenChar);
+}
 
 bool IsFieldValue(std::string_view text) {
   return std::ranges::all_of(text, [](char c) {
@@ -61,8 +63,8 @@ bool ListHas(std::string_view list, std::string_view item) {
 
 /// "HTTP/1.1" -> 1. The error is the status to answer with.
 std::expected<int, int> ParseVersion(std::string_view text) {
-  const bool shaped = text.size() == 8 && text.starts_with("HTTP/") && text[5] >= '0' && text[5] <= '9' &&
-                      text[6] == '.' && text[7] >= '0' && text[7] <= '9';
+  const bool shaped = text.size() == 8 && text.starts_with("HTTP/") && text[5] >= '0' &&
+                      text[5] <= '9' && text[6] == '.' && text[7] >= '0' && text[7] <= '9';
   if (!shaped) return std::unexpected(400);
   if (text[5] != '1') return std::unexpected(505);
   return text[7] == '0' ? 0 : 1;
@@ -97,17 +99,23 @@ std::expected<std::optional<Http1Message>, int> Http1Parser::Next() {
 }
 
 bool Http1Parser::TakeContinue() {
-  const bool body_missing = (state_ == State::kBody || state_ == State::kChunkSize) && buffered_bytes() == 0;
+  const bool body_missing =
+      (state_ == State::kBody || state_ == State::kChunkSize) && buffered_bytes() == 0;
   return std::exchange(continue_wanted_, false) && body_missing;
 }
 
 Http1Parser::Step Http1Parser::Advance() {
   switch (state_) {
-    case State::kStartLine: return ParseStartLine();
-    case State::kHeaders: return ParseHeaderLine();
-    case State::kBody: return TakeBody(State::kDone);
-    case State::kChunkSize: return ParseChunkSize();
-    case State::kChunk: return TakeBody(State::kChunkEnd);
+    case State::kStartLine:
+      return ParseStartLine();
+    case State::kHeaders:
+      return ParseHeaderLine();
+    case State::kBody:
+      return TakeBody(State::kDone);
+    case State::kChunkSize:
+      return ParseChunkSize();
+    case State::kChunk:
+      return TakeBody(State::kChunkEnd);
     case State::kChunkEnd: {
       std::string_view line;
       const Step got = TakeLine(line, 2, 400);
@@ -116,9 +124,12 @@ Http1Parser::Step Http1Parser::Advance() {
       state_ = State::kChunkSize;
       return true;
     }
-    case State::kTrailers: return ParseTrailerLine();
-    case State::kUntilEnd: return TakeUntilEnd();
-    case State::kDone: break;
+    case State::kTrailers:
+      return ParseTrailerLine();
+    case State::kUntilEnd:
+      return TakeUntilEnd();
+    case State::kDone:
+      break;
   }
   return true;
 }
@@ -130,8 +141,8 @@ Http1Parser::Step Http1Parser::TakeLine(std::string_view& line, std::size_t byte
   scanned_ = end == std::string::npos ? buffer_.size() : end;
   if (scanned_ - position_ > bytes_max) return std::unexpected(status);
   if (end == std::string::npos) return false;
-  // A bare LF is refused: what one hop takes for a line end and the next does not is how requests are
-  // smuggled.
+  // A bare LF is refused: what one hop takes for a line end and the next does not is how requests
+  // are smuggled.
   if (end == position_ || buffer_[end - 1] != '\r') return std::unexpected(400);
   line = std::string_view(buffer_).substr(position_, end - 1 - position_);
   position_ = end + 1;
@@ -140,7 +151,8 @@ Http1Parser::Step Http1Parser::TakeLine(std::string_view& line, std::size_t byte
 
 Http1Parser::Step Http1Parser::ParseStartLine() {
   std::string_view line;
-  const Step got = TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
+  const Step got =
+      TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
   if (!got || !*got) return got;
   head_bytes_ += line.size() + 2;
   if (line.empty()) return true;  // [RFC 9112 §2.2] empty lines before a request are skipped
@@ -184,7 +196,8 @@ Http1Parser::Step Http1Parser::ParseStatusLine(std::string_view line) {
 
 Http1Parser::Step Http1Parser::ParseHeaderLine() {
   std::string_view line;
-  const Step got = TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
+  const Step got =
+      TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
   if (!got || !*got) return got;
   head_bytes_ += line.size() + 2;
   if (line.empty()) return EndHead();
@@ -221,7 +234,8 @@ Http1Parser::Step Http1Parser::EndHead() {
   }
   // Two ways to say where a body ends are one too many [RFC 9112 §6.3].
   if (chunked && (length || minor_version_ == 0)) return std::unexpected(400);
-  if (role_ == Role::kServer && (hosts > 1 || (minor_version_ >= 1 && hosts == 0))) return std::unexpected(400);
+  if (role_ == Role::kServer && (hosts > 1 || (minor_version_ >= 1 && hosts == 0)))
+    return std::unexpected(400);
   if (length && *length > body_bytes_max_) return std::unexpected(413);
   need_ = length.value_or(0);
   if (role_ == Role::kClient) {
@@ -247,7 +261,8 @@ Http1Parser::Step Http1Parser::EndHead() {
 }
 
 Http1Parser::Step Http1Parser::TakeBody(State next) {
-  const std::size_t take = static_cast<std::size_t>(std::min<std::uint64_t>(need_, buffered_bytes()));
+  const std::size_t take =
+      static_cast<std::size_t>(std::min<std::uint64_t>(need_, buffered_bytes()));
   message_.body.append(buffer_, position_, take);
   position_ += take;
   need_ -= take;
@@ -272,7 +287,8 @@ Http1Parser::Step Http1Parser::ParseChunkSize() {
 
 Http1Parser::Step Http1Parser::ParseTrailerLine() {
   std::string_view line;
-  const Step got = TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
+  const Step got =
+      TakeLine(line, header_bytes_max_ - std::min(head_bytes_, header_bytes_max_), 431);
   if (!got || !*got) return got;
   head_bytes_ += line.size() + 2;
   if (line.empty()) state_ = State::kDone;
@@ -291,33 +307,60 @@ Http1Parser::Step Http1Parser::TakeUntilEnd() {
 
 std::string_view ReasonOf(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 304:
+      return "Not Modified";
+    case 307:
+      return "Temporary Redirect";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";
   }
 }
 
@@ -336,8 +379,9 @@ std::string EncodeHttp1Response(const HttpResponse& response, bool keep_alive, b
 }
 
 std::string EncodeHttp1Request(const HttpRequest& request, std::string_view host) {
-  std::string out = fmt::format("{} {}{}{} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", request.method,
-                                request.path, request.query.empty() ? "" : "?", request.query, host);
+  std::string out =
+      fmt::format("{} {}{}{} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", request.method,
+                  request.path, request.query.empty() ? "" : "?", request.query, host);
   for (const auto& [name, value] : request.headers) {
     fmt::format_to(std::back_inserter(out), "{}: {}\r\n", name, value);
   }

@@ -11,16 +11,16 @@ namespace coterie::net {
 
 /// One HTTP/1 message as it came off the wire.
 struct Http1Message {
-  std::string method;   ///< requests
-  std::string target;   ///< requests: origin form, "/path?query"
-  int status = 0;       ///< answers
-  Headers headers;      ///< lower-case names
+  std::string method;  ///< requests
+  std::string target;  ///< requests: origin form, "/path?query"
+  int status = 0;      ///< answers
+  Headers headers;     ///< lower-case names
   std::string body;
   bool keep_alive = true;
 };
 
-/// HTTP/1 as a codec [RFC 9112]: bytes in, whole messages out. No I/O. Linear in what arrives, and holds at
-/// most one message beside the bytes not looked at yet.
+/// HTTP/1 as a codec [RFC 9112]: bytes in, whole messages out. No I/O. Linear in what arrives, and
+/// holds at most one message beside the bytes not looked at yet.
 class Http1Parser {
  public:
   enum class Role { kServer, kClient };
@@ -29,8 +29,8 @@ class Http1Parser {
       : role_(role), header_bytes_max_(header_bytes_max), body_bytes_max_(body_bytes_max) {}
 
   void Feed(std::string_view bytes);
-  /// The next whole message; nullopt if more bytes are needed. The error is the HTTP status to answer with
-  /// (400, 413, 431, 501, 505); the connection is of no use afterwards.
+  /// The next whole message; nullopt if more bytes are needed. The error is the HTTP status to
+  /// answer with (400, 413, 431, 501, 505); the connection is of no use afterwards.
   std::expected<std::optional<Http1Message>, int> Next();
   /// True once after a head that asks for `100 Continue` while its body has not come.
   bool TakeContinue();
@@ -43,7 +43,17 @@ class Http1Parser {
   std::size_t buffered_bytes() const { return buffer_.size() - position_; }
 
  private:
-  enum class State { kStartLine, kHeaders, kBody, kChunkSize, kChunk, kChunkEnd, kTrailers, kUntilEnd, kDone };
+  enum class State {
+    kStartLine,
+    kHeaders,
+    kBody,
+    kChunkSize,
+    kChunk,
+    kChunkEnd,
+    kTrailers,
+    kUntilEnd,
+    kDone
+  };
   using Step = std::expected<bool, int>;  // false: needs more bytes
 
   Step Advance();
@@ -63,10 +73,10 @@ class Http1Parser {
   std::size_t body_bytes_max_;
   State state_ = State::kStartLine;
   std::string buffer_;
-  std::size_t position_ = 0;   // consumed up to here
-  std::size_t scanned_ = 0;    // no line end in [position_, scanned_)
+  std::size_t position_ = 0;  // consumed up to here
+  std::size_t scanned_ = 0;   // no line end in [position_, scanned_)
   std::size_t head_bytes_ = 0;
-  std::uint64_t need_ = 0;     // body or chunk bytes still to come
+  std::uint64_t need_ = 0;  // body or chunk bytes still to come
   int minor_version_ = 1;
   bool ended_ = false;
   bool no_body_ = false;

@@ -31,8 +31,8 @@ std::string Read(Http1Parser::Role role, std::string_view all, std::size_t step)
 
 }  // namespace
 
-// Requests and answers are understood the same whatever the cut: what depends on packet borders is how
-// requests are smuggled.
+// Requests and answers are understood the same whatever the cut: what depends on packet borders is
+// how requests are smuggled.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   if (size == 0) return 0;
   const std::size_t cut = 1 + bytes[0] % 64;

@@ -17,7 +17,8 @@ constexpr std::size_t kAheadBytesMax = 256u << 10;
 Http1ServerConnection::Http1ServerConnection(ServerShared& shared, std::function<void()> flush)
     : shared_(shared),
       flush_(std::move(flush)),
-      parser_(Http1Parser::Role::kServer, shared.limits.header_bytes_max, shared.limits.body_bytes_max) {}
+      parser_(Http1Parser::Role::kServer, shared.limits.header_bytes_max,
+              shared.limits.body_bytes_max) {}
 
 Http1ServerConnection::~Http1ServerConnection() {
   if (frame_) std::exchange(frame_, {}).destroy();

@@ -11,8 +11,8 @@
 
 namespace coterie::net {
 
-/// The serving side of one HTTP/1 connection: one request at a time, in order of arrival; those that were
-/// sent ahead wait in the parser. No I/O.
+/// The serving side of one HTTP/1 connection: one request at a time, in order of arrival; those
+/// that were sent ahead wait in the parser. No I/O.
 class Http1ServerConnection final : public ByteProtocol {
  public:
   Http1ServerConnection(ServerShared& shared, std::function<void()> flush);
@@ -45,7 +45,7 @@ class Http1ServerConnection final : public ByteProtocol {
   bool head_only_ = false;
   bool eof_ = false;
   bool draining_ = false;
-  bool last_ = false;       // no request follows
+  bool last_ = false;  // no request follows
   bool pumping_ = false;
   std::coroutine_handle<HandlerFrame::promise_type> frame_;
 };

@@ -42,15 +42,22 @@ TEST(Http1Parser, Golden) {
       {"GET http://x:1/p HTTP/1.1\r\nhost: x\r\nConnection: Close\r\n\r\n",
        "GET /p close [host=x] [connection=Close] ''"},
       {"GET / HTTP/1.0\r\n\r\n", "GET / close ''"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc", "POST / keep [host=x] [content-length=3] 'abc'"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nt: v\r\n\r\n",
+      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc",
+       "POST / keep [host=x] [content-length=3] 'abc'"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: "
+       "chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nt: v\r\n\r\n",
        "POST / keep [host=x] [transfer-encoding=chunked] 'abcde'"},
       {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 101\r\n\r\n", "refused 413"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", "refused 413"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n10000000000000000\r\n", "refused 400"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n", "refused 400"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", "refused 400"},
-      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n", "refused 400"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n",
+       "refused 413"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n10000000000000000\r\n",
+       "refused 400"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+       "refused 400"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+       "refused 400"},
+      {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\n",
+       "refused 400"},
       {"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -3\r\n\r\n", "refused 400"},
       {"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", "refused 501"},
       {"GET / HTTP/1.1\r\n\r\n", "refused 400"},
@@ -82,9 +89,12 @@ TEST(Http1Parser, AnswersWithEveryWayToEndABody) {
     return next && *next ? std::to_string((*next)->status) + "'" + (*next)->body + "'" : Show(next);
   };
   EXPECT_EQ(parse("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", false), "200'hi'");
-  EXPECT_EQ(parse("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 \r\ncontent-length: 0\r\n\r\n", false), "404''");
+  EXPECT_EQ(parse("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 \r\ncontent-length: 0\r\n\r\n", false),
+            "404''");
   EXPECT_EQ(parse("HTTP/1.0 200 OK\r\n\r\nuntil the end", false), "200'until the end'");
-  EXPECT_EQ(parse("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false), "200'hi'");
+  EXPECT_EQ(
+      parse("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false),
+      "200'hi'");
   EXPECT_EQ(parse("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", true), "200''");
   EXPECT_EQ(parse("HTTP/1.1 204 No Content\r\n\r\n", false), "204''");
   EXPECT_EQ(parse("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi", false), "more");
@@ -113,18 +123,21 @@ class Http1Server : public testing::Test {
 
 // Pipelined requests are answered in order although a later one is quicker.
 TEST_F(Http1Server, PipelinesInOrder) {
-  EXPECT_TRUE(connection_.OnInput("GET /slow HTTP/1.1\r\nhost:x\r\n\r\nGET /b HTTP/1.1\r\nhost:x\r\n"
-                                  "connection: close\r\n\r\nGET /c HTTP/1.1\r\nhost:x\r\n\r\n"));
+  EXPECT_TRUE(
+      connection_.OnInput("GET /slow HTTP/1.1\r\nhost:x\r\n\r\nGET /b HTTP/1.1\r\nhost:x\r\n"
+                          "connection: close\r\n\r\nGET /c HTTP/1.1\r\nhost:x\r\n\r\n"));
   EXPECT_EQ(Output(), "");
   world_.executor().RunFor(20ms);
-  EXPECT_EQ(Output(),
-            "HTTP/1.1 200 OK\r\ncontent-type: t\r\ncontent-length: 5\r\n\r\n/slow"
-            "HTTP/1.1 200 OK\r\ncontent-type: t\r\ncontent-length: 2\r\nconnection: close\r\n\r\n/b");
+  EXPECT_EQ(
+      Output(),
+      "HTTP/1.1 200 OK\r\ncontent-type: t\r\ncontent-length: 5\r\n\r\n/slow"
+      "HTTP/1.1 200 OK\r\ncontent-type: t\r\ncontent-length: 2\r\nconnection: close\r\n\r\n/b");
   EXPECT_TRUE(connection_.finished());
 }
 
 TEST_F(Http1Server, ContinuesAndAnswersHeadWithoutBody) {
-  EXPECT_TRUE(connection_.OnInput("POST /p HTTP/1.1\r\nhost:x\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n"));
+  EXPECT_TRUE(connection_.OnInput(
+      "POST /p HTTP/1.1\r\nhost:x\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n"));
   EXPECT_EQ(Output(), "HTTP/1.1 100 Continue\r\n\r\n");
   EXPECT_TRUE(connection_.OnInput("x"));
   EXPECT_EQ(Output(), "HTTP/1.1 200 OK\r\ncontent-type: t\r\ncontent-length: 2\r\n\r\n/p");

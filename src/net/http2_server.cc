@@ -75,7 +75,8 @@ void Http2ServerConnection::Ping() {
   Flush();
 }
 
-/// Handlers wait while the connection holds more answers than it may: answers they would only add to.
+/// Handlers wait while the connection holds more answers than it may: answers they would only add
+/// to.
 void Http2ServerConnection::StartReady() {
   while (!ended_ && !OverSendBound()) {
     runtime::ListNode* node = ready_.front();

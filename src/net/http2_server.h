@@ -24,8 +24,8 @@ struct ServerShared {
   std::uint64_t requests = 0;
 };
 
-/// The serving side of one HTTP/2 connection: starts handlers, sends their answers, and destroys their
-/// frames when the client cancels, a deadline passes or the connection ends. No I/O.
+/// The serving side of one HTTP/2 connection: starts handlers, sends their answers, and destroys
+/// their frames when the client cancels, a deadline passes or the connection ends. No I/O.
 class Http2ServerConnection final : public ByteProtocol, private Http2Events {
  public:
   /// `flush` is called when there may be something to send.

@@ -29,7 +29,8 @@ class Http2Server : public testing::Test {
  protected:
   void Begin(HttpLimits limits = {}) {
     shared_.limits = limits;
-    connection_ = std::make_unique<Http2ServerConnection>(shared_, [] {}, [this] { return in_flight_; });
+    connection_ =
+        std::make_unique<Http2ServerConnection>(shared_, [] {}, [this] { return in_flight_; });
     EXPECT_TRUE(Feed(std::string(kPreface) + RawFrame(kSettings, 0, 0, "") +
                      RawFrame(kSettings, kAck, 0, "")));
     Frames();
@@ -53,15 +54,18 @@ class Http2Server : public testing::Test {
   }
   /// "HEADERS/1 DATA/1 ..." of everything there is to send.
   std::string Types() {
-    static constexpr const char* kNames[] = {"DATA", "HEADERS", "PRIORITY", "RST", "SETTINGS", "PUSH",
-                                             "PING", "GOAWAY", "WINDOW", "CONTINUATION"};
+    static constexpr const char* kNames[] = {"DATA",     "HEADERS",     "PRIORITY", "RST",
+                                             "SETTINGS", "PUSH",        "PING",     "GOAWAY",
+                                             "WINDOW",   "CONTINUATION"};
     std::string text;
     for (const Seen& f : Frames()) {
-      text += (text.empty() ? "" : " ") + std::string(kNames[f.type]) + "/" + std::to_string(f.stream);
+      text +=
+          (text.empty() ? "" : " ") + std::string(kNames[f.type]) + "/" + std::to_string(f.stream);
       const bool ends = f.type <= kHeaders && (f.flags & kEndStream) != 0;
       if (ends) text += "!";
       if (f.type == kRstStream) text += ":" + std::to_string(Read32(f.payload));
-      if (f.type == kGoaway) text += ":" + std::to_string(Read32(std::string_view(f.payload).substr(4)));
+      if (f.type == kGoaway)
+        text += ":" + std::to_string(Read32(std::string_view(f.payload).substr(4)));
     }
     return text;
   }
@@ -89,17 +93,20 @@ TEST_F(Http2Server, UnaryIsHeadersDataTrailers) {
 // All requests of one read are answered by one write; custom headers reach the handler.
 TEST_F(Http2Server, ManyRequestsInOneRead) {
   Begin();
-  EXPECT_TRUE(Feed(UnaryFrames(1, "/t.T/Echo", "a") + UnaryFrames(3, "/t.T/Fail", "b") +
-                   RawFrame(kHeaders, kEndHeaders, 5, HeaderBlock(GrpcFields("/t.T/Echo", {{"token", "T"}}))) +
-                   RawFrame(kData, kEndStream, 5, GrpcBody(""))));
+  EXPECT_TRUE(Feed(
+      UnaryFrames(1, "/t.T/Echo", "a") + UnaryFrames(3, "/t.T/Fail", "b") +
+      RawFrame(kHeaders, kEndHeaders, 5, HeaderBlock(GrpcFields("/t.T/Echo", {{"token", "T"}}))) +
+      RawFrame(kData, kEndStream, 5, GrpcBody(""))));
   const std::string types = Types();
-  for (const char* part : {"HEADERS/1 ", "DATA/1", "HEADERS/1!", "HEADERS/3!", "HEADERS/5 ", "HEADERS/5!"}) {
+  for (const char* part :
+       {"HEADERS/1 ", "DATA/1", "HEADERS/1!", "HEADERS/3!", "HEADERS/5 ", "HEADERS/5!"}) {
     EXPECT_NE(types.find(part), std::string::npos) << part << " in " << types;
   }
   EXPECT_EQ(service_.last_token, "T");
 }
 
-// Errors known before the request has ended are told at once, and the client is asked to stop sending.
+// Errors known before the request has ended are told at once, and the client is asked to stop
+// sending.
 TEST_F(Http2Server, EarlyErrorsAreTrailersOnly) {
   Begin();
   const auto open = [](std::uint32_t id, const std::string& path,
@@ -132,7 +139,8 @@ TEST_F(Http2Server, OtherContentTypesAreRefusedOnGrpcPaths) {
   EXPECT_EQ(frames[1].payload, "this path takes application/grpc\n");
 }
 
-// A handler's frame is gone the moment its stream is reset, even one that was opened in the same read.
+// A handler's frame is gone the moment its stream is reset, even one that was opened in the same
+// read.
 TEST_F(Http2Server, RapidResetLeavesNothingAndIsCalmed) {
   Begin();
   std::string bytes;
@@ -182,13 +190,14 @@ TEST_F(Http2Server, PatientPingsAreAlwaysAnswered) {
   }
 }
 
-// A client that cannot know the limit yet is refused the stream; one that has acknowledged it broke the
-// protocol and loses the connection.
+// A client that cannot know the limit yet is refused the stream; one that has acknowledged it broke
+// the protocol and loses the connection.
 TEST_F(Http2Server, StreamsOverTheLimitAreRefused) {
   HttpLimits limits;
   limits.streams_max = 2;
   shared_.limits = limits;
-  connection_ = std::make_unique<Http2ServerConnection>(shared_, [] {}, [this] { return in_flight_; });
+  connection_ =
+      std::make_unique<Http2ServerConnection>(shared_, [] {}, [this] { return in_flight_; });
   EXPECT_TRUE(Feed(std::string(kPreface) + RawFrame(kSettings, 0, 0, "")));
   Frames();
   std::string bytes;
@@ -214,16 +223,18 @@ TEST_F(Http2Server, HeadersOverTheBoundAreRefused) {
 // Bytes that break the protocol end the connection with GOAWAY.
 TEST_F(Http2Server, MalformedFramesEndTheConnection) {
   const std::string cases[] = {
-      RawFrame(kData, 0, 0, "x"),                          // DATA on the connection
-      RawFrame(kHeaders, kEndHeaders, 2, HeaderBlock(GrpcFields("/t.T/Echo"))),  // even id from a client
-      RawFrame(kHeaders, kEndHeaders, 1, "\xff\xff\xff\xff\xff\xff"),           // HPACK garbage
+      RawFrame(kData, 0, 0, "x"),  // DATA on the connection
+      RawFrame(kHeaders, kEndHeaders, 2,
+               HeaderBlock(GrpcFields("/t.T/Echo"))),                  // even id from a client
+      RawFrame(kHeaders, kEndHeaders, 1, "\xff\xff\xff\xff\xff\xff"),  // HPACK garbage
       RawFrame(kWindowUpdate, 0, 0, BigEndian32(0)),
       RawFrame(kPing, 0, 0, "short"),
       RawFrame(kSettings, 0, 0, "odd"),
       RawFrame(kContinuation, 0, 1, ""),
       RawFrame(kPushPromise, kEndHeaders, 1, BigEndian32(2)),
       RawFrame(kRstStream, 0, 0, BigEndian32(0)),
-      BigEndian32(0x7fffff00).append("\x00\x00\x00\x00\x01", 5) + std::string(100, 'x'),  // over the frame size
+      BigEndian32(0x7fffff00).append("\x00\x00\x00\x00\x01", 5) +
+          std::string(100, 'x'),  // over the frame size
   };
   for (const std::string& bytes : cases) {
     Begin();
@@ -236,7 +247,8 @@ TEST_F(Http2Server, MalformedFramesEndTheConnection) {
   }
 }
 
-// Answers that the peer's window does not let out are bounded: past the bound no further handler starts.
+// Answers that the peer's window does not let out are bounded: past the bound no further handler
+// starts.
 TEST_F(Http2Server, AnswersThatWaitHoldHandlersBack) {
   HttpLimits limits;
   limits.connection_send_buffer_max = 200'000;
@@ -257,7 +269,8 @@ TEST_F(Http2Server, AnswersThatWaitHoldHandlersBack) {
   EXPECT_FALSE(connection_->wants_input()) << "a peer that does not even take a write is not read";
   in_flight_ = 0;
   const std::string wide_window = std::string("\x00\x04", 2) + BigEndian32(1 << 20);
-  EXPECT_TRUE(Feed(RawFrame(kSettings, 0, 0, wide_window) + RawFrame(kWindowUpdate, 0, 0, BigEndian32(1 << 20))));
+  EXPECT_TRUE(Feed(RawFrame(kSettings, 0, 0, wide_window) +
+                   RawFrame(kWindowUpdate, 0, 0, BigEndian32(1 << 20))));
   std::string bytes;
   for (const Seen& f : Frames()) {
     if (f.type == kData) bytes += f.payload;
@@ -271,7 +284,8 @@ TEST_F(Http2Server, AnswersThatWaitHoldHandlersBack) {
 TEST_F(Http2Server, WindowOpensOnlyAsMessagesAreReceived) {
   Begin();
   EXPECT_TRUE(Feed(RawFrame(kHeaders, kEndHeaders, 1, HeaderBlock(GrpcFields("/t.T/Lazy")))));
-  for (int i = 0; i < 60; ++i) EXPECT_TRUE(Feed(RawFrame(kData, 0, 1, GrpcBody(std::string(10000, 'd')))));
+  for (int i = 0; i < 60; ++i)
+    EXPECT_TRUE(Feed(RawFrame(kData, 0, 1, GrpcBody(std::string(10000, 'd')))));
   EXPECT_EQ(Types(), "");
   EXPECT_EQ(connection_->held_bytes(), 600'000u);
   world_.executor().RunFor(100s);

@@ -19,8 +19,9 @@ std::uint8_t* Bytes(std::string_view text) {
 }
 
 nghttp2_nv ToNv(const HeaderField& field) {
-  const std::uint8_t flags =
-      field.is_static ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE : NGHTTP2_NV_FLAG_NONE;
+  const std::uint8_t flags = field.is_static
+                                 ? NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
+                                 : NGHTTP2_NV_FLAG_NONE;
   return {Bytes(field.name), Bytes(field.value), field.name.size(), field.value.size(), flags};
 }
 
@@ -31,8 +32,8 @@ std::size_t ToNvs(std::span<const HeaderField> fields, std::array<nghttp2_nv, kF
 }
 
 std::string_view StatusText(GrpcCode code) {
-  static constexpr std::array<std::string_view, 17> kTexts{"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
-                                                           "9", "10", "11", "12", "13", "14", "15", "16"};
+  static constexpr std::array<std::string_view, 17> kTexts{
+      "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
   const auto number = static_cast<std::size_t>(code);
   return number < kTexts.size() ? kTexts[number] : kTexts[2];
 }
@@ -128,7 +129,8 @@ struct Http2Session::Callbacks {
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Http2Stream* stream = Self(user).events_.OnOpened(frame->hd.stream_id);
     if (stream == nullptr) {
-      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                NGHTTP2_REFUSED_STREAM);
       return 0;
     }
     stream->id = frame->hd.stream_id;
@@ -136,9 +138,9 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
-  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name,
-                      std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
-                      std::uint8_t, void* user) {
+  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame,
+                      const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
+                      std::size_t value_size, std::uint8_t, void* user) {
     Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr || name_size == 0) return 0;
     MessageHead& head = stream->head;
@@ -166,7 +168,8 @@ struct Http2Session::Callbacks {
         }
         break;
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 && !self.settings_.Take(self.now_)) self.Calm();
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 && !self.settings_.Take(self.now_))
+          self.Calm();
         break;
       case NGHTTP2_RST_STREAM:
         if (self.options_.server && !self.resets_.Take(self.now_)) self.Calm();
@@ -183,7 +186,8 @@ struct Http2Session::Callbacks {
   static int OnMessageFrame(Http2Session& self, Http2Stream* stream, const nghttp2_frame& frame) {
     if (stream == nullptr) return 0;
     if (frame.hd.type == NGHTTP2_HEADERS) {
-      const bool interim = frame.headers.cat != NGHTTP2_HCAT_REQUEST && stream->head.status / 100 == 1;
+      const bool interim =
+          frame.headers.cat != NGHTTP2_HCAT_REQUEST && stream->head.status / 100 == 1;
       if (interim) {
         stream->head.Clear();
         return 0;
@@ -200,8 +204,8 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
-  static int OnDataChunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
-                         std::size_t size, void* user) {
+  static int OnDataChunk(nghttp2_session* session, std::uint8_t, std::int32_t id,
+                         const std::uint8_t* bytes, std::size_t size, void* user) {
     Http2Stream* stream = StreamOf(session, id);
     if (stream == nullptr) {
       nghttp2_session_consume(session, id, size);
@@ -212,7 +216,8 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
-  static int OnStreamClose(nghttp2_session* session, std::int32_t id, std::uint32_t error, void* user) {
+  static int OnStreamClose(nghttp2_session* session, std::int32_t id, std::uint32_t error,
+                           void* user) {
     Http2Stream* stream = StreamOf(session, id);
     if (stream == nullptr) return 0;
     if (stream->unconsumed > 0) nghttp2_session_consume_connection(session, stream->unconsumed);
@@ -237,8 +242,8 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
-  static ssize_t ReadBody(nghttp2_session* session, std::int32_t id, std::uint8_t*, std::size_t length,
-                          std::uint32_t* flags, nghttp2_data_source*, void*) {
+  static ssize_t ReadBody(nghttp2_session* session, std::int32_t id, std::uint8_t*,
+                          std::size_t length, std::uint32_t* flags, nghttp2_data_source*, void*) {
     Http2Stream* stream = StreamOf(session, id);
     if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     const std::size_t available = stream->out.bytes();
@@ -305,10 +310,11 @@ struct Http2Session::Callbacks {
       COT_ASSERT(failed == 0);
       nghttp2_option_set_no_auto_window_update(made, 1);
       nghttp2_option_set_no_closed_streams(made, 1);
-      // The library's own limit reads the system's clock; resets_ does the same on the World's time.
+      // The library's own limit reads the system's clock; resets_ does the same on the World's
+      // time.
       nghttp2_option_set_stream_reset_rate_limit(made, UINT64_C(1) << 62, 1);
-      // etcd's own tools send a whole URL as :authority, which the library would refuse. Nothing here uses
-      // it; what is used of a head is checked where it is used.
+      // etcd's own tools send a whole URL as :authority, which the library would refuse. Nothing
+      // here uses it; what is used of a head is checked where it is used.
       nghttp2_option_set_no_http_messaging(made, 1);
       return made;
     }();
@@ -320,9 +326,10 @@ Http2Session::Http2Session(const Http2Options& options, Http2Events& events)
     : options_(options), events_(events) {
   COT_ASSERT(options.stream_window <= INT32_MAX);
   COT_ASSERT(options.connection_window <= INT32_MAX);
-  int failed = options.server
-                   ? nghttp2_session_server_new2(&session_, Callbacks::Table(), this, Callbacks::Options())
-                   : nghttp2_session_client_new2(&session_, Callbacks::Table(), this, Callbacks::Options());
+  int failed =
+      options.server
+          ? nghttp2_session_server_new2(&session_, Callbacks::Table(), this, Callbacks::Options())
+          : nghttp2_session_client_new2(&session_, Callbacks::Table(), this, Callbacks::Options());
   COT_ASSERT(failed == 0);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<std::uint32_t>(options.streams_max)},
@@ -332,8 +339,8 @@ Http2Session::Http2Session(const Http2Options& options, Http2Events& events)
   };
   failed = nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, options.server ? 3 : 4);
   COT_ASSERT(failed == 0);
-  failed = nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
-                                                 static_cast<std::int32_t>(options.connection_window));
+  failed = nghttp2_session_set_local_window_size(
+      session_, NGHTTP2_FLAG_NONE, 0, static_cast<std::int32_t>(options.connection_window));
   COT_ASSERT(failed == 0);
 }
 
@@ -342,10 +349,11 @@ Http2Session::~Http2Session() { nghttp2_session_del(session_); }
 bool Http2Session::Receive(std::string_view bytes, Instant now) {
   now_ = now;
   if (doomed_) return false;
-  const ssize_t taken =
-      nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  const ssize_t taken = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken < 0) {
-    const std::uint32_t error = taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR;
+    const std::uint32_t error =
+        taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR;
     nghttp2_session_terminate_session(session_, error);
     doomed_ = true;
   }
@@ -384,7 +392,8 @@ bool Http2Session::Request(Http2Stream& stream, std::span<const HeaderField> fie
   const std::size_t count = ToNvs(fields, nvs);
   nghttp2_data_provider body{};
   body.read_callback = Callbacks::ReadBody;
-  const std::int32_t id = nghttp2_submit_request(session_, nullptr, nvs.data(), count, &body, &stream);
+  const std::int32_t id =
+      nghttp2_submit_request(session_, nullptr, nvs.data(), count, &body, &stream);
   if (id < 0) return false;
   stream.id = id;
   stream.headers_sent = true;
@@ -412,7 +421,8 @@ void Http2Session::ResumeSending(Http2Stream& stream) {
 void Http2Session::Reset(Http2Stream& stream, Http2Error error) {
   COT_ASSERT(stream.id != 0);
   stream.local_ended = true;
-  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, static_cast<std::uint32_t>(error));
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id,
+                            static_cast<std::uint32_t>(error));
 }
 
 void Http2Session::Forget(Http2Stream& stream) {
@@ -431,11 +441,14 @@ void Http2Session::Consume(Http2Stream& stream, std::size_t bytes) {
 
 void Http2Session::Goaway(Http2Error error) {
   if (doomed_) return;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_),
                         static_cast<std::uint32_t>(error), nullptr, 0);
 }
 
-std::size_t Http2Session::queued_frames() const { return nghttp2_session_get_outbound_queue_size(session_); }
+std::size_t Http2Session::queued_frames() const {
+  return nghttp2_session_get_outbound_queue_size(session_);
+}
 
 void Http2Session::Ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr); }
 

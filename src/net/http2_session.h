@@ -25,8 +25,8 @@ enum class Http2Error : std::uint32_t {
   kEnhanceYourCalm = 0xb,
 };
 
-/// The header block of a request or answer. What gRPC itself uses is picked out on arrival; the rest is in
-/// `headers`. A pooled head keeps its strings' memory.
+/// The header block of a request or answer. What gRPC itself uses is picked out on arrival; the
+/// rest is in `headers`. A pooled head keeps its strings' memory.
 struct MessageHead {
   std::string method;
   std::string path;
@@ -38,14 +38,14 @@ struct MessageHead {
   std::optional<int> grpc_status;
   std::string grpc_message;  ///< decoded
   Headers headers;
-  std::size_t bytes = 0;  ///< as SETTINGS_MAX_HEADER_LIST_SIZE counts them
-  bool too_large = false; ///< over the session's bound; what came after is dropped
+  std::size_t bytes = 0;   ///< as SETTINGS_MAX_HEADER_LIST_SIZE counts them
+  bool too_large = false;  ///< over the session's bound; what came after is dropped
 
   void Clear();
 };
 
-/// One HTTP/2 stream, from its first HEADERS to its close. Owned by the session's owner; a list node so
-/// that the owner can keep its open ones.
+/// One HTTP/2 stream, from its first HEADERS to its close. Owned by the session's owner; a list
+/// node so that the owner can keep its open ones.
 class Http2Stream : public runtime::ListNode {
  public:
   virtual ~Http2Stream() = default;
@@ -54,10 +54,11 @@ class Http2Stream : public runtime::ListNode {
   std::int32_t id = 0;
   MessageHead head;
   OutQueue out;
-  /// What follows the last byte of `out`. kTrailers sends `trailers` as grpc-status and grpc-message.
+  /// What follows the last byte of `out`. kTrailers sends `trailers` as grpc-status and
+  /// grpc-message.
   Ending ending = Ending::kOpen;
   GrpcStatus trailers;
-  bool headers_sent = false;   ///< our first HEADERS are submitted
+  bool headers_sent = false;  ///< our first HEADERS are submitted
   bool remote_ended = false;
   bool local_ended = false;    ///< END_STREAM or RST_STREAM is submitted
   std::size_t unconsumed = 0;  ///< bytes received and not yet given back to the windows
@@ -72,8 +73,8 @@ class Http2Stream : public runtime::ListNode {
   bool head_seen_ = false;  // the first header block is whole
 };
 
-/// What a session tells its owner, all from within Http2Session::Receive and Produce. The owner must not
-/// destroy the session there.
+/// What a session tells its owner, all from within Http2Session::Receive and Produce. The owner
+/// must not destroy the session there.
 class Http2Events {
  public:
   /// A peer opened stream `id` (servers only). nullptr refuses it.
@@ -111,7 +112,8 @@ struct HeaderField {
 };
 
 /// HTTP/2 as a codec: bytes in, bytes out, no I/O and no clock. Bounds what a peer may cost: header
-/// bytes, streams, and the rate of RST_STREAM, PING and SETTINGS (past it: GOAWAY ENHANCE_YOUR_CALM).
+/// bytes, streams, and the rate of RST_STREAM, PING and SETTINGS (past it: GOAWAY
+/// ENHANCE_YOUR_CALM).
 class Http2Session {
  public:
   Http2Session(const Http2Options& options, Http2Events& events);
@@ -127,9 +129,11 @@ class Http2Session {
   /// Neither side will send anything any more.
   bool Finished() const;
 
-  /// Opens a stream with a request whose body is `stream.out` (clients only). False: ids are used up.
+  /// Opens a stream with a request whose body is `stream.out` (clients only). False: ids are used
+  /// up.
   bool Request(Http2Stream& stream, std::span<const HeaderField> fields);
-  /// Submits the answer's head. With `body`, `stream.out` follows as it is filled; else the stream ends.
+  /// Submits the answer's head. With `body`, `stream.out` follows as it is filled; else the stream
+  /// ends.
   void Respond(Http2Stream& stream, std::span<const HeaderField> fields, bool body);
   /// Tells the transport that `out` or `ending` changed.
   void ResumeSending(Http2Stream& stream);

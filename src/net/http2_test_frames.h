@@ -14,18 +14,28 @@ namespace coterie::net::test {
 
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 enum FrameType : std::uint8_t {
-  kData = 0, kHeaders = 1, kPriority = 2, kRstStream = 3, kSettings = 4, kPushPromise = 5, kPing = 6,
-  kGoaway = 7, kWindowUpdate = 8, kContinuation = 9,
+  kData = 0,
+  kHeaders = 1,
+  kPriority = 2,
+  kRstStream = 3,
+  kSettings = 4,
+  kPushPromise = 5,
+  kPing = 6,
+  kGoaway = 7,
+  kWindowUpdate = 8,
+  kContinuation = 9,
 };
 inline constexpr std::uint8_t kEndStream = 0x1;
 inline constexpr std::uint8_t kAck = 0x1;
 inline constexpr std::uint8_t kEndHeaders = 0x4;
 
 inline std::string BigEndian32(std::uint32_t v) {
-  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8), static_cast<char>(v)};
+  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8),
+          static_cast<char>(v)};
 }
 
-inline std::string RawFrame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload) {
+inline std::string RawFrame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
+                            std::string_view payload) {
   std::string out = BigEndian32(static_cast<std::uint32_t>(payload.size())).substr(1);
   out += static_cast<char>(type);
   out += static_cast<char>(flags);
@@ -49,8 +59,8 @@ inline std::string HeaderBlock(const std::vector<std::pair<std::string, std::str
 inline std::vector<std::pair<std::string, std::string>> GrpcFields(
     std::string path, std::vector<std::pair<std::string, std::string>> more = {}) {
   std::vector<std::pair<std::string, std::string>> fields{
-      {":method", "POST"}, {":scheme", "http"}, {":path", std::move(path)}, {":authority", "x"},
-      {"te", "trailers"},  {"content-type", "application/grpc"}};
+      {":method", "POST"}, {":scheme", "http"}, {":path", std::move(path)},
+      {":authority", "x"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
   fields.insert(fields.end(), more.begin(), more.end());
   return fields;
 }

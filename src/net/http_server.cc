@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// One accepted connection: decides by its first bytes which protocol it speaks, then is that protocol.
+/// One accepted connection: decides by its first bytes which protocol it speaks, then is that
+/// protocol.
 class ServerConnection final : public ByteProtocol {
  public:
   ServerConnection(ServerShared& shared, std::unique_ptr<runtime::Stream> stream)
@@ -26,7 +27,8 @@ class ServerConnection final : public ByteProtocol {
 
   runtime::Task<void> Run() {
     UpdateTimer();
-    shared_.world.executor().Arm(keepalive_, shared_.world.Now() + shared_.limits.keepalive_interval);
+    shared_.world.executor().Arm(keepalive_,
+                                 shared_.world.Now() + shared_.limits.keepalive_interval);
     co_await transport_.Run();
   }
 
@@ -123,7 +125,8 @@ class ServerConnection final : public ByteProtocol {
     return http1_->mid_request() ? Phase::kAwaitingRequest : Phase::kIdle;
   }
 
-  /// A peer has a bounded time for each request's arrival, however slowly it drips, and for doing nothing.
+  /// A peer has a bounded time for each request's arrival, however slowly it drips, and for doing
+  /// nothing.
   void UpdateTimer() {
     const Phase phase = CurrentPhase();
     if (phase == phase_ && phase != Phase::kIdle) return;
@@ -166,7 +169,9 @@ class HttpServer::Impl {
     connections_.Cancel();
   }
 
-  void Serve(std::unique_ptr<runtime::Listener> listener) { acceptors_.Spawn(Accept(std::move(listener))); }
+  void Serve(std::unique_ptr<runtime::Listener> listener) {
+    acceptors_.Spawn(Accept(std::move(listener)));
+  }
 
   runtime::Task<void> Drain(Instant deadline) {
     acceptors_.Cancel();
@@ -192,7 +197,8 @@ class HttpServer::Impl {
         shared_.world.log().Warn("net", "accept at {}: {}", ToText(listener->local()),
                                  Describe(stream.error()));
         if (stream.error().code == ErrorCode::kConnectionClosed) co_return;
-        co_await runtime::Sleep(shared_.world.executor(), 100ms);  // out of descriptors, most likely
+        co_await runtime::Sleep(shared_.world.executor(),
+                                100ms);  // out of descriptors, most likely
         continue;
       }
       if (connections_.size() >= shared_.limits.connections_max) {
@@ -213,7 +219,8 @@ class HttpServer::Impl {
 
   /// Takes the connection out of the list when its frame ends or is destroyed.
   struct Registration {
-    Registration(std::vector<ServerConnection*>& open, ServerConnection* which) : open_(open), which_(which) {}
+    Registration(std::vector<ServerConnection*>& open, ServerConnection* which)
+        : open_(open), which_(which) {}
     Registration(const Registration&) = delete;
     ~Registration() { std::erase(open_, which_); }
     std::vector<ServerConnection*>& open_;
@@ -234,11 +241,14 @@ class HttpServer::Impl {
   runtime::Scope connections_;
 };
 
-HttpServer::HttpServer(runtime::World& world, HttpLimits limits, const GrpcMethods& methods, HttpHandler http)
+HttpServer::HttpServer(runtime::World& world, HttpLimits limits, const GrpcMethods& methods,
+                       HttpHandler http)
     : impl_(std::make_unique<Impl>(world, limits, methods, std::move(http))) {}
 HttpServer::~HttpServer() = default;
 
-void HttpServer::Serve(std::unique_ptr<runtime::Listener> listener) { impl_->Serve(std::move(listener)); }
+void HttpServer::Serve(std::unique_ptr<runtime::Listener> listener) {
+  impl_->Serve(std::move(listener));
+}
 runtime::Task<void> HttpServer::Drain(Instant deadline) { return impl_->Drain(deadline); }
 std::size_t HttpServer::connections() const { return impl_->connections(); }
 std::uint64_t HttpServer::requests() const { return impl_->requests(); }

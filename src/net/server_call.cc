@@ -10,7 +10,8 @@
 namespace coterie::net {
 namespace {
 
-constexpr HeaderField kGrpcHead[] = {{":status", "200", true}, {"content-type", "application/grpc", true}};
+constexpr HeaderField kGrpcHead[] = {{":status", "200", true},
+                                     {"content-type", "application/grpc", true}};
 // A pooled call keeps its buffers up to this size.
 constexpr std::size_t kPooledBytesMax = 16u << 10;
 
@@ -26,8 +27,8 @@ GrpcStatus UnknownMethod(std::string_view path) {
   if (slash == std::string_view::npos || slash == 0) {
     return {GrpcCode::kUnimplemented, fmt::format("malformed method name: \"{}\"", path)};
   }
-  return {GrpcCode::kUnimplemented, fmt::format("unknown method {} for service {}", path.substr(slash + 1),
-                                                path.substr(1, slash - 1))};
+  return {GrpcCode::kUnimplemented, fmt::format("unknown method {} for service {}",
+                                                path.substr(slash + 1), path.substr(1, slash - 1))};
 }
 
 }  // namespace
@@ -65,8 +66,9 @@ void ServerCall::OnHead() {
 
 void ServerCall::ClassifyGrpc() {
   if (head.too_large) {
-    return Refuse({GrpcCode::kResourceExhausted,
-                   fmt::format("request headers over {} bytes", connection_.shared_.limits.header_bytes_max)});
+    return Refuse(
+        {GrpcCode::kResourceExhausted, fmt::format("request headers over {} bytes",
+                                                   connection_.shared_.limits.header_bytes_max)});
   }
   if (head.method != "POST") return RefuseHttp(405, "gRPC calls are POST requests\n");
   unary_ = connection_.shared_.methods.FindUnary(head.path);
@@ -75,7 +77,8 @@ void ServerCall::ClassifyGrpc() {
   if (head.timeout_malformed) return Refuse({GrpcCode::kInternal, "malformed grpc-timeout"});
   if (!head.encoding.empty() && head.encoding != "identity") {
     return Refuse({GrpcCode::kUnimplemented,
-                   fmt::format("grpc: Decompressor is not installed for grpc-encoding \"{}\"", head.encoding)});
+                   fmt::format("grpc: Decompressor is not installed for grpc-encoding \"{}\"",
+                               head.encoding)});
   }
   context_.path = head.path;
   context_.headers = &head.headers;
@@ -100,7 +103,8 @@ void ServerCall::OnBytes(std::string_view bytes) {
     request_.append(bytes);
     Held(request_.size());
     connection_.session_.Consume(*this, unconsumed);
-    if (request_.size() > connection_.shared_.limits.body_bytes_max) RefuseHttp(413, "body too large\n");
+    if (request_.size() > connection_.shared_.limits.body_bytes_max)
+      RefuseHttp(413, "body too large\n");
     return;
   }
   OnGrpcBytes(bytes);
@@ -127,10 +131,12 @@ void ServerCall::OnGrpcBytes(std::string_view bytes) {
         }
         break;
       case GrpcMessageReader::Event::kCompressed:
-        return Refuse({GrpcCode::kUnimplemented, "grpc: compressed message without an agreed encoding"});
+        return Refuse(
+            {GrpcCode::kUnimplemented, "grpc: compressed message without an agreed encoding"});
       case GrpcMessageReader::Event::kTooLarge:
-        return Refuse({GrpcCode::kResourceExhausted,
-                       TooLargeText(reader_.claimed_bytes(), connection_.shared_.limits.message_bytes_max)});
+        return Refuse(
+            {GrpcCode::kResourceExhausted,
+             TooLargeText(reader_.claimed_bytes(), connection_.shared_.limits.message_bytes_max)});
     }
   }
   if (connection_.held_bytes_ > connection_.shared_.limits.connection_receive_buffer_max) {
@@ -257,7 +263,8 @@ void ServerCall::OnSent() {
 /// A stream with nothing queued may always queue one message: only its own progress wakes it.
 bool ServerCall::MustWait() const {
   if (out.bytes() == 0) return false;
-  return out.bytes() > connection_.shared_.limits.stream_send_buffer_max || connection_.OverSendBound();
+  return out.bytes() > connection_.shared_.limits.stream_send_buffer_max ||
+         connection_.OverSendBound();
 }
 
 void ServerCall::OnDeadline() {
@@ -275,7 +282,8 @@ void ServerCall::Finish(GrpcStatus status) {
   if (!headers_sent && status.code != GrpcCode::kOk) {
     const std::string code = fmt::format("{}", static_cast<int>(status.code));
     const std::string message = PercentEncode(status.message);
-    const HeaderField fields[] = {kGrpcHead[0], kGrpcHead[1], {"grpc-status", code}, {"grpc-message", message}};
+    const HeaderField fields[] = {
+        kGrpcHead[0], kGrpcHead[1], {"grpc-status", code}, {"grpc-message", message}};
     connection_.session_.Respond(*this, std::span(fields, message.empty() ? 3 : 4), false);
   } else {
     if (!headers_sent) SendHead();

@@ -75,16 +75,16 @@ class ServerCall final : public Http2Stream, public GrpcStream {
 
   Http2ServerConnection& connection_;
   Kind kind_ = Kind::kUndecided;
-  bool finished_ = false;        // the answer's end is queued
-  bool request_whole_ = false;   // unary: the one message is there
-  std::size_t accounted_ = 0;    // of out.bytes(), in the connection's queued_bytes_
-  std::size_t held_ = 0;         // in the connection's held_bytes_
-  std::size_t held_whole_ = 0;   // of them, in whole messages
+  bool finished_ = false;       // the answer's end is queued
+  bool request_whole_ = false;  // unary: the one message is there
+  std::size_t accounted_ = 0;   // of out.bytes(), in the connection's queued_bytes_
+  std::size_t held_ = 0;        // in the connection's held_bytes_
+  std::size_t held_whole_ = 0;  // of them, in whole messages
   const UnaryHandler* unary_ = nullptr;
   const StreamHandler* streaming_ = nullptr;
   GrpcContext context_;
   GrpcMessageReader reader_;
-  std::string request_;         // unary's only message, or an HTTP body
+  std::string request_;             // unary's only message, or an HTTP body
   std::vector<std::string> inbox_;  // streaming: messages not yet received
   std::size_t inbox_first_ = 0;
   DeadlineTimer deadline_;

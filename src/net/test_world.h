@@ -61,7 +61,9 @@ class PipeStream final : public runtime::Stream {
       : in_(std::move(in)), out_(std::move(out)) {}
   ~PipeStream() override { Close(); }
 
-  runtime::Task<Result<std::size_t>> Read(std::span<char> into) override { return DoRead(in_, into); }
+  runtime::Task<Result<std::size_t>> Read(std::span<char> into) override {
+    return DoRead(in_, into);
+  }
   runtime::Task<Status> Write(std::string data) override { return DoWrite(out_, std::move(data)); }
   void ShutdownWrite() override {
     out_->write_ended = true;
@@ -75,8 +77,10 @@ class PipeStream final : public runtime::Stream {
   runtime::Address peer() const override { return {"127.0.0.1", 1}; }
 
  private:
-  static runtime::Task<Result<std::size_t>> DoRead(std::shared_ptr<PipeHalf> half, std::span<char> into) {
-    while (half->bytes.empty() && !half->write_ended && !half->broken) co_await half->changed.Wait();
+  static runtime::Task<Result<std::size_t>> DoRead(std::shared_ptr<PipeHalf> half,
+                                                   std::span<char> into) {
+    while (half->bytes.empty() && !half->write_ended && !half->broken)
+      co_await half->changed.Wait();
     if (half->bytes.empty() && half->broken && !half->write_ended) {
       co_return Fail(ErrorCode::kConnectionClosed, "pipe closed");
     }
@@ -90,7 +94,8 @@ class PipeStream final : public runtime::Stream {
     std::size_t done = 0;
     while (done < data.size()) {
       while (half->bytes.size() >= half->capacity && !half->broken) co_await half->changed.Wait();
-      if (half->broken || half->write_ended) co_return Fail(ErrorCode::kConnectionClosed, "pipe closed");
+      if (half->broken || half->write_ended)
+        co_return Fail(ErrorCode::kConnectionClosed, "pipe closed");
       const std::size_t count = std::min(half->capacity - half->bytes.size(), data.size() - done);
       half->bytes.append(data, done, count);
       done += count;
@@ -117,7 +122,8 @@ class TestNetwork final : public runtime::Network {
   Result<std::unique_ptr<runtime::Listener>> Listen(const runtime::Address& at) override {
     return std::make_unique<PipeListener>(*this, at);
   }
-  runtime::Task<Result<std::unique_ptr<runtime::Stream>>> Connect(runtime::Address to, Duration) override {
+  runtime::Task<Result<std::unique_ptr<runtime::Stream>>> Connect(runtime::Address to,
+                                                                  Duration) override {
     Result<std::unique_ptr<runtime::Stream>> made = Dial(to);
     co_return made;
   }

@@ -15,7 +15,8 @@ constexpr Duration kFinish = 60s;
 
 }  // namespace
 
-Transport::Transport(runtime::World& world, std::unique_ptr<runtime::Stream> stream, ByteProtocol& protocol)
+Transport::Transport(runtime::World& world, std::unique_ptr<runtime::Stream> stream,
+                     ByteProtocol& protocol)
     : world_(world),
       stream_(std::move(stream)),
       protocol_(protocol),
@@ -52,7 +53,8 @@ runtime::Task<void> Transport::ReadLoop() {
     const bool more = protocol_.OnInput({buffer_.data(), *count});
     ScheduleFlush();
     if (!more) co_return;
-    if (*count == buffer_.size() && buffer_.size() < kReadBytesMax) buffer_.resize(buffer_.size() * 2);
+    if (*count == buffer_.size() && buffer_.size() < kReadBytesMax)
+      buffer_.resize(buffer_.size() * 2);
   }
   if (lingering_) {
     broken_ = true;  // both sides have ended
@@ -91,8 +93,8 @@ runtime::Task<void> Transport::WriteLoop() {
   }
 }
 
-/// Closing with unread input would make the kernel reset the connection and destroy what we sent last: end
-/// our side and give the peer some time to end its own.
+/// Closing with unread input would make the kernel reset the connection and destroy what we sent
+/// last: end our side and give the peer some time to end its own.
 void Transport::StartLingering() {
   if (lingering_) return;
   lingering_ = true;

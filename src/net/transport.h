@@ -14,7 +14,8 @@
 
 namespace coterie::net {
 
-/// A protocol on one connection, without I/O: the transport feeds it bytes and sends what it produces.
+/// A protocol on one connection, without I/O: the transport feeds it bytes and sends what it
+/// produces.
 class ByteProtocol {
  public:
   virtual ~ByteProtocol() = default;
@@ -33,8 +34,8 @@ class ByteProtocol {
   virtual void OnWritten() = 0;
 };
 
-/// Drives a ByteProtocol over a Stream: one read loop, one write loop, and one write per flush however
-/// many answers became ready in a turn. The protocol must outlive it.
+/// Drives a ByteProtocol over a Stream: one read loop, one write loop, and one write per flush
+/// however many answers became ready in a turn. The protocol must outlive it.
 class Transport {
  public:
   Transport(runtime::World& world, std::unique_ptr<runtime::Stream> stream, ByteProtocol& protocol);
@@ -93,7 +94,7 @@ class Transport {
   bool flush_wanted_ = false;
   bool broken_ = false;
   bool lingering_ = false;  // our side has ended; what arrives is discarded
-  runtime::Scope writer_;  // its frame uses all of the above
+  runtime::Scope writer_;   // its frame uses all of the above
 };
 
 }  // namespace coterie::net

@@ -26,8 +26,10 @@ runtime::Task<Status> CheckIdentity(runtime::Disk& disk, std::string data_dir, s
   const std::string path = data_dir + "/identity";
   COT_CO_ASSIGN(const bool exists, co_await disk.Exists(path));
   if (!exists) {
-    auto written = co_await runtime::ReplaceFile(
-        disk, path, fmt::format("{}{}\ncluster {}\nnode {}\n", kMagic, kDataFormatVersion, cluster, node.value));
+    auto written =
+        co_await runtime::ReplaceFile(disk, path,
+                                      fmt::format("{}{}\ncluster {}\nnode {}\n", kMagic,
+                                                  kDataFormatVersion, cluster, node.value));
     co_return written;
   }
   COT_CO_ASSIGN(const std::string content, co_await runtime::ReadFile(disk, path, 4096));
@@ -37,16 +39,17 @@ runtime::Task<Status> CheckIdentity(runtime::Disk& disk, std::string data_dir, s
   int number = 0;
   std::from_chars(version->data(), version->data() + version->size(), number);
   if (number > kDataFormatVersion) {
-    co_return Fail(ErrorCode::kNewerData, fmt::format("{} has format {}, this version knows up to {}",
-                                                      data_dir, number, kDataFormatVersion));
+    co_return Fail(ErrorCode::kNewerData,
+                   fmt::format("{} has format {}, this version knows up to {}", data_dir, number,
+                               kDataFormatVersion));
   }
   const auto owner = TakeLine(rest, "cluster ");
   const auto id = TakeLine(rest, "node ");
   if (number < 1 || !owner || !id) co_return Fail(ErrorCode::kCorruptState, path);
   if (*owner != cluster || *id != std::to_string(node.value)) {
     co_return Fail(ErrorCode::kForeignData,
-                   fmt::format("{} is of node {} of cluster '{}', not of node {} of cluster '{}'", data_dir,
-                               *id, *owner, node.value, cluster));
+                   fmt::format("{} is of node {} of cluster '{}', not of node {} of cluster '{}'",
+                               data_dir, *id, *owner, node.value, cluster));
   }
   co_return Ok();
 }

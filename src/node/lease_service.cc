@@ -56,13 +56,15 @@ runtime::Task<void> LeaseService::ExpiryLoop() {
 runtime::Task<void> LeaseService::Revoke(std::int64_t id) {
   kv::Command command;
   command.mutable_lease_revoke()->set_id(id);
-  auto answer = co_await replica_.Propose(command.SerializeAsString(), world_.Now() + kRevocationRetry);
+  auto answer =
+      co_await replica_.Propose(command.SerializeAsString(), world_.Now() + kRevocationRetry);
   if (!answer) world_.log().Debug("lease", "revoking {}: {}", id, Describe(answer.error()));
 }
 
 runtime::Task<Result<std::int64_t>> LeaseService::Here(Method method, std::int64_t id,
                                                        Instant deadline) {
-  // Proves that this node leads and that its state has every grant acknowledged before the question.
+  // Proves that this node leads and that its state has every grant acknowledged before the
+  // question.
   COT_CO_TRY(co_await replica_.ReadBarrier(deadline));
   FollowLeadership();
   if (leading_term_ == Term()) co_return Fail(ErrorCode::kNotLeader);
@@ -94,7 +96,8 @@ runtime::Task<Result<std::int64_t>> LeaseService::AskLeader(Method method, std::
       peer::LeaseQuestion question;
       question.set_id(id);
       const Instant try_until = std::min(deadline, world_.Now() + 1s);
-      auto reply = co_await transport_.Call(status.leader, method, question.SerializeAsString(), try_until);
+      auto reply =
+          co_await transport_.Call(status.leader, method, question.SerializeAsString(), try_until);
       if (reply) {
         peer::LeaseAnswer parsed;
         if (!parsed.ParseFromString(*reply)) co_return Fail(ErrorCode::kMalformed, "lease answer");

@@ -5,9 +5,10 @@
 
 namespace coterie::node {
 
-/// Lease time on one node: counts while this replica leads, proposes the revocation of what ran out, and
-/// passes renewals on to the leader while it does not. A renewal is answered only after a quorum has
-/// confirmed that this node still leads, so that a deposed leader never prolongs a lease.
+/// Lease time on one node: counts while this replica leads, proposes the revocation of what ran
+/// out, and passes renewals on to the leader while it does not. A renewal is answered only after a
+/// quorum has confirmed that this node still leads, so that a deposed leader never prolongs a
+/// lease.
 class LeaseService {
  public:
   LeaseService(runtime::World& world, kv::Store& store, RaftReplica& replica, Transport& transport);

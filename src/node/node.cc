@@ -85,7 +85,8 @@ runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
   COT_CO_ASSIGN(auto engine, co_await home->OpenCurrent());
   COT_CO_TRY(store.Load(*engine));
   auto shards = wal->TakeRecovered();
-  COT_CO_ASSIGN(Recovered recovered, Recover(config, std::move(shards[kMainShard]), store, *engine));
+  COT_CO_ASSIGN(Recovered recovered,
+                Recover(config, std::move(shards[kMainShard]), store, *engine));
   if (recovered.reset_log) {
     const raft::Restored& restored = recovered.restored;
     storage::WalBatch batch;
@@ -99,7 +100,8 @@ runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
                    recovered.restored.compacted.value + recovered.restored.entries.size(),
                    recovered.restored.applied.value);
 
-  transport = std::make_unique<Transport>(world, config.id, cluster_id, config.members, Transport::Limits{});
+  transport = std::make_unique<Transport>(world, config.id, cluster_id, config.members,
+                                          Transport::Limits{});
   RaftReplicaOptions options;
   options.shard = kMainShard;
   options.raft.self = config.id;
@@ -108,8 +110,8 @@ runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
   options.leader_patience = 3 * config.election_timeout;
   options.log_entries_kept = config.log_entries_kept;
   options.snapshot_every_entries = config.snapshot_every_entries;
-  replica = std::make_unique<RaftReplica>(world, *wal, *transport, *home, std::move(engine), store, options,
-                                          std::move(recovered.restored));
+  replica = std::make_unique<RaftReplica>(world, *wal, *transport, *home, std::move(engine), store,
+                                          options, std::move(recovered.restored));
   leases = std::make_unique<LeaseService>(world, store, *replica, *transport);
   co_return Ok();
 }
@@ -139,7 +141,8 @@ runtime::Task<void> Node::PrepareToStop(Instant deadline) {
   }
   if (best == NodeId()) co_return;
   auto moved = co_await parts_->replica->TransferLeadership(best, deadline);
-  if (!moved) parts_->world.log().Warn("node", "leadership stays here: {}", Describe(moved.error()));
+  if (!moved)
+    parts_->world.log().Warn("node", "leadership stays here: {}", Describe(moved.error()));
 }
 
 runtime::World& Node::world() { return parts_->world; }

@@ -21,12 +21,13 @@ namespace coterie::node {
 struct Member {
   NodeId id;
   std::string name;
-  std::string peer_url;      ///< "http://127.0.0.1:7071"
-  std::string client_url;    ///< "http://127.0.0.1:2379"
+  std::string peer_url;    ///< "http://127.0.0.1:7071"
+  std::string client_url;  ///< "http://127.0.0.1:2379"
   bool learner = false;
 };
 
-/// What the etcd door needs of the node it stands in. Implemented by Node; a test may stand in for it.
+/// What the etcd door needs of the node it stands in. Implemented by Node; a test may stand in for
+/// it.
 class KvKeyspace {
  public:
   virtual ~KvKeyspace() = default;
@@ -35,7 +36,8 @@ class KvKeyspace {
   virtual kv::Store& store() = 0;
   virtual std::uint64_t cluster_id() const = 0;  ///< never 0
   virtual std::vector<Member> members() const = 0;
-  /// Renews at whichever node leads: the TTL, 0 if there is no such lease. Errors: kNoLeader, kTimedOut.
+  /// Renews at whichever node leads: the TTL, 0 if there is no such lease. Errors: kNoLeader,
+  /// kTimedOut.
   virtual runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) = 0;
   /// Seconds left by the leader's count, -1 if there is no such lease.
   virtual runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) = 0;
@@ -44,14 +46,15 @@ class KvKeyspace {
 class RaftReplica;
 class Transport;
 
-/// One machine of a cluster: its data directory, its connections to the others, and its replica of the
-/// `main` keyspace. Doors stand on it; it knows none of them.
+/// One machine of a cluster: its data directory, its connections to the others, and its replica of
+/// the `main` keyspace. Doors stand on it; it knows none of them.
 class Node final : public KvKeyspace {
  public:
-  /// Opens or creates the data directory, recovers, and joins the others. Errors, all before anything is
-  /// promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData, kCorruptLog,
-  /// kCorruptState, kDiskFull, kIo, kInvalidConfig.
-  static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world, NodeConfig config,
+  /// Opens or creates the data directory, recovers, and joins the others. Errors, all before
+  /// anything is promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData,
+  /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig.
+  static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world,
+                                                            NodeConfig config,
                                                             storage::EngineFactory engines);
   ~Node() override;
 

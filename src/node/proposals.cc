@@ -54,10 +54,12 @@ void Proposals::Resolve(std::uint64_t number, Answer answer) {
 void Proposals::OnApplied(LogIndex index, Term term) {
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
-    // Right term at that index, yet unresolved: the entry was not the proposal's (its header differs).
+    // Right term at that index, yet unresolved: the entry was not the proposal's (its header
+    // differs).
     const bool lost = waiter.term_ != term || waiter.place_.value()->first < index;
     waiter.Unplace();
-    if (lost) waiter.slot_.Set(Fail(ErrorCode::kProposalDropped, "another leader's entry took its place"));
+    if (lost)
+      waiter.slot_.Set(Fail(ErrorCode::kProposalDropped, "another leader's entry took its place"));
   }
 }
 

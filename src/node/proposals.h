@@ -15,7 +15,8 @@
 
 namespace coterie::node {
 
-/// Names one try to get a command into a log: 16 bytes in front of the command in the entry's payload.
+/// Names one try to get a command into a log: 16 bytes in front of the command in the entry's
+/// payload.
 struct ProposalId {
   NodeId node;
   std::uint64_t number = 0;
@@ -41,7 +42,8 @@ class Proposals {
     ~Waiter();
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
-    /// Where the leader appended it: from now on another entry there means that it is lost for sure.
+    /// Where the leader appended it: from now on another entry there means that it is lost for
+    /// sure.
     void PlacedAt(LogIndex index, Term term);
     runtime::Slot<Answer>& slot() { return slot_; }
 

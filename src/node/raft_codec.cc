@@ -74,8 +74,12 @@ std::optional<raft::Message> Convert(peer::Raft& in) {
                                     in.request_vote_reply().granted()};
     case peer::Raft::kAppendEntries: {
       auto& m = *in.mutable_append_entries();
-      raft::AppendEntries out{term, LogIndex(m.prev_log_index()), Term(m.prev_log_term()),
-                              LogIndex(m.leader_commit()), m.read_round(), {}};
+      raft::AppendEntries out{term,
+                              LogIndex(m.prev_log_index()),
+                              Term(m.prev_log_term()),
+                              LogIndex(m.leader_commit()),
+                              m.read_round(),
+                              {}};
       out.entries.reserve(static_cast<std::size_t>(m.entries_size()));
       LogIndex expected = out.prev_log_index;
       for (auto& e : *m.mutable_entries()) {
@@ -140,7 +144,8 @@ std::optional<StoredHardState> DecodeHardState(std::string_view bytes) {
   if (!term || !vote || !commit || !encoded) return std::nullopt;
   auto configuration = raft::DecodeConfiguration(*encoded);
   if (!configuration) return std::nullopt;
-  return StoredHardState{{Term(*term), NodeId(*vote), LogIndex(*commit)}, std::move(*configuration)};
+  return StoredHardState{{Term(*term), NodeId(*vote), LogIndex(*commit)},
+                         std::move(*configuration)};
 }
 
 }  // namespace coterie::node

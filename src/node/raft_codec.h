@@ -10,8 +10,8 @@
 
 namespace coterie::node {
 
-/// A Raft message as the body of a kRaft frame (proto/coterie/peer.proto). InstallSnapshot does not travel
-/// this way: it ends a snapshot transfer, see snapshot_transfer.h.
+/// A Raft message as the body of a kRaft frame (proto/coterie/peer.proto). InstallSnapshot does not
+/// travel this way: it ends a snapshot transfer, see snapshot_transfer.h.
 std::string EncodeRaft(ShardId shard, const raft::Message& message);
 
 struct DecodedRaft {
@@ -21,8 +21,8 @@ struct DecodedRaft {
 /// nullopt if `body` is not one (a newer version's, or damage past the checksum).
 std::optional<DecodedRaft> DecodeRaft(std::string_view body);
 
-/// What the WAL keeps as a shard's hard state: Raft's own, and the configuration in force where the log
-/// was compacted.
+/// What the WAL keeps as a shard's hard state: Raft's own, and the configuration in force where the
+/// log was compacted.
 struct StoredHardState {
   raft::HardState raft;
   raft::Configuration compacted_configuration;

@@ -38,7 +38,8 @@ TEST(RaftCodec, RoundTripsTheOtherMessages) {
   EXPECT_TRUE(std::get<raft::RequestVote>(vote->message).leadership_transfer);
   EXPECT_EQ(std::get<raft::RequestVote>(vote->message).last_log_index, LogIndex(10));
 
-  const auto granted = DecodeRaft(EncodeRaft(ShardId(1), raft::RequestVoteReply{Term(5), false, true}));
+  const auto granted =
+      DecodeRaft(EncodeRaft(ShardId(1), raft::RequestVoteReply{Term(5), false, true}));
   ASSERT_TRUE(granted.has_value());
   EXPECT_TRUE(std::get<raft::RequestVoteReply>(granted->message).granted);
 

@@ -47,9 +47,10 @@ void RaftReplica::Start() {
     core_.OnUnreachable(peer);
     Schedule();
   });
-  transport_.OnCall(Method::kForwardProposal, [this](NodeId from, std::string body, Instant deadline) {
-    return OnForwardProposal(from, std::move(body), deadline);
-  });
+  transport_.OnCall(Method::kForwardProposal,
+                    [this](NodeId from, std::string body, Instant deadline) {
+                      return OnForwardProposal(from, std::move(body), deadline);
+                    });
   transport_.OnCall(Method::kReadIndex, [this](NodeId from, std::string body, Instant deadline) {
     return OnReadIndex(from, std::move(body), deadline);
   });
@@ -95,8 +96,8 @@ void RaftReplica::Pump() {
     }
     for (const NodeId to : output.snapshot_wanted) snapshots_->Send(to);
     if (output.leadership_changed) {
-      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value, core_.leader().value,
-                        static_cast<int>(core_.role()));
+      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value,
+                        core_.leader().value, static_cast<int>(core_.role()));
       leadership_changed_.NotifyAll();
     }
   }
@@ -137,8 +138,8 @@ void RaftReplica::Persist(raft::Output& output) {
     batch.PutCompaction(options_.shard, taken.last_index, taken.last_term);
   }
   for (const raft::EntryPtr& entry : output.entries) {
-    batch.PutEntry(options_.shard, entry->index, entry->term, static_cast<std::uint8_t>(entry->kind),
-                   entry->payload);
+    batch.PutEntry(options_.shard, entry->index, entry->term,
+                   static_cast<std::uint8_t>(entry->kind), entry->payload);
   }
   if (output.hard_state) hard_state_ = *output.hard_state;
   if (output.hard_state || output.install_snapshot) PutHardState(batch);
@@ -163,7 +164,8 @@ runtime::Task<void> RaftReplica::Write(storage::WalBatch batch) {
 void RaftReplica::ApplyCommitted() {
   if (to_apply_.empty()) return;
   std::vector<model::StateMachine::Command> commands;
-  std::vector<std::uint64_t> numbers;  // of this node's proposals; parallel to commands, 0: not ours
+  std::vector<std::uint64_t>
+      numbers;  // of this node's proposals; parallel to commands, 0: not ours
   std::vector<raft::EntryPtr> taken;
   std::size_t bytes = 0;
   while (!to_apply_.empty() && taken.size() < kApplyEntriesMax && bytes < kApplyBytesMax) {
@@ -204,7 +206,8 @@ runtime::Task<bool> RaftReplica::WaitForLeader(Instant deadline) {
 runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica::Propose(
     std::string command, Instant deadline) {
   if (command.size() > options_.command_bytes_max) co_return Fail(ErrorCode::kTooLarge, "command");
-  if (proposals_.size() >= options_.proposals_max) co_return Fail(ErrorCode::kOverloaded, "proposals");
+  if (proposals_.size() >= options_.proposals_max)
+    co_return Fail(ErrorCode::kOverloaded, "proposals");
   const Instant patience = std::min(deadline, world_.Now() + options_.leader_patience);
   for (;;) {
     // A new number per try: an answer can only be this try's.
@@ -214,7 +217,8 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
     auto placed = co_await Place(&waiter, std::move(payload), deadline);
     if (placed && *placed) {
       auto answer = co_await waiter.slot().WaitUntil(deadline);
-      if (!answer) co_return FailUnknown(ErrorCode::kTimedOut, "the command is in the log, not yet applied");
+      if (!answer)
+        co_return FailUnknown(ErrorCode::kTimedOut, "the command is in the log, not yet applied");
       const bool lost = !*answer && answer->error().code == ErrorCode::kProposalDropped;
       if (!lost) co_return std::move(*answer);
     } else if (!placed) {
@@ -225,7 +229,8 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
       if (!again) co_return std::unexpected(std::move(placed.error()));
     }
     // It did not happen and will not: try again while somebody may lead.
-    if (world_.Now() >= patience) co_return Fail(ErrorCode::kNoLeader, "no leader to pass the command to");
+    if (world_.Now() >= patience)
+      co_return Fail(ErrorCode::kNoLeader, "no leader to pass the command to");
     const Instant pause = std::min(patience, world_.Now() + 50ms);
     co_await leadership_changed_.WaitUntil(pause);
   }
@@ -245,8 +250,8 @@ runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::s
   if (leader == NodeId()) co_return Fail(ErrorCode::kNoLeader);
   peer::ForwardProposal request;
   request.set_command(std::move(payload));
-  auto answer = co_await transport_.Call(leader, Method::kForwardProposal, request.SerializeAsString(),
-                                         deadline);
+  auto answer = co_await transport_.Call(leader, Method::kForwardProposal,
+                                         request.SerializeAsString(), deadline);
   if (waiter->slot().set()) co_return true;
   if (!answer) {
     // The leader may have it: whatever becomes of it shows here, or nobody can say.
@@ -254,14 +259,17 @@ runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::s
     co_return std::unexpected(std::move(answer.error()));
   }
   peer::ProposalPlace place;
-  if (!place.ParseFromString(*answer)) co_return FailUnknown(ErrorCode::kMalformed, "proposal place");
+  if (!place.ParseFromString(*answer))
+    co_return FailUnknown(ErrorCode::kMalformed, "proposal place");
   waiter->PlacedAt(LogIndex(place.index()), Term(place.term()));
   co_return true;
 }
 
-runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::string body, Instant) {
+runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::string body,
+                                                                  Instant) {
   peer::ForwardProposal request;
-  if (!request.ParseFromString(body) || !Split(request.command())) co_return Fail(ErrorCode::kMalformed);
+  if (!request.ParseFromString(body) || !Split(request.command()))
+    co_return Fail(ErrorCode::kMalformed);
   if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
   auto index = core_.Propose(std::move(*request.mutable_command()));
   if (!index) co_return std::unexpected(std::move(index.error()));
@@ -285,14 +293,15 @@ runtime::Task<Status> RaftReplica::TransferLeadership(NodeId to, Instant deadlin
 
 ReplicaStatus RaftReplica::status() const {
   const auto& learners = core_.configuration().learners;
-  return {.self = options_.raft.self,
-          .leader = core_.leader(),
-          .term = core_.term(),
-          .commit = core_.commit_index(),
-          .applied = machine_.applied(),
-          .last = core_.last_index(),
-          .leading = leading(),
-          .learner = std::find(learners.begin(), learners.end(), options_.raft.self) != learners.end()};
+  return {
+      .self = options_.raft.self,
+      .leader = core_.leader(),
+      .term = core_.term(),
+      .commit = core_.commit_index(),
+      .applied = machine_.applied(),
+      .last = core_.last_index(),
+      .leading = leading(),
+      .learner = std::find(learners.begin(), learners.end(), options_.raft.self) != learners.end()};
 }
 
 runtime::Task<void> RaftReplica::CompactionLoop() {
@@ -314,7 +323,8 @@ runtime::Task<void> RaftReplica::CompactionLoop() {
     flushed_ = applied;
     const bool short_of_memory = core_.log_bytes() > options_.log_bytes_max;
     const std::uint64_t kept = short_of_memory ? 0 : options_.log_entries_kept;
-    if (applied.value <= kept || LogIndex(applied.value - kept) <= core_.compacted_index()) continue;
+    if (applied.value <= kept || LogIndex(applied.value - kept) <= core_.compacted_index())
+      continue;
     const LogIndex upto(applied.value - kept);
     const auto term = core_.TermAt(upto);
     COT_ASSERT(term.has_value());

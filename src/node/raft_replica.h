@@ -26,18 +26,19 @@ struct RaftReplicaOptions {
   ShardId shard;
   raft::Config raft;
   std::size_t command_bytes_max = 4u << 20;
-  std::size_t proposals_max = 65536;          ///< waiting at once; over it kOverloaded
-  Duration leader_patience = 3s;              ///< how long a request waits for a leader to be known
+  std::size_t proposals_max = 65536;  ///< waiting at once; over it kOverloaded
+  Duration leader_patience = 3s;      ///< how long a request waits for a leader to be known
   std::uint64_t log_entries_kept = 5000;
   std::uint64_t snapshot_every_entries = 50000;
-  std::size_t log_bytes_max = 64u << 20;      ///< in memory; over it the log is cut earlier
+  std::size_t log_bytes_max = 64u << 20;  ///< in memory; over it the log is cut earlier
 };
 
-/// Drives one Raft core on one node: persist -> send -> apply, in the order Output asks for. Knows nothing
-/// of what the commands mean.
+/// Drives one Raft core on one node: persist -> send -> apply, in the order Output asks for. Knows
+/// nothing of what the commands mean.
 ///
-/// A turn: messages and proposals change the core; at the end of the turn Pump takes its output, sends what
-/// may go at once, gives the rest to the WAL (one batch, one fdatasync), and applies what is committed.
+/// A turn: messages and proposals change the core; at the end of the turn Pump takes its output,
+/// sends what may go at once, gives the rest to the WAL (one batch, one fdatasync), and applies
+/// what is committed.
 class RaftReplica final : public Replica {
  public:
   RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -96,10 +97,12 @@ class RaftReplica final : public Replica {
   void OnMessage(NodeId from, std::string_view body);
   bool leading() const { return core_.role() == raft::Role::kLeader; }
 
-  runtime::Task<Result<std::string>> OnForwardProposal(NodeId from, std::string body, Instant deadline);
+  runtime::Task<Result<std::string>> OnForwardProposal(NodeId from, std::string body,
+                                                       Instant deadline);
   runtime::Task<Result<std::string>> OnReadIndex(NodeId from, std::string body, Instant deadline);
   /// One try to place a proposal, here or at the leader; true if `waiter` may now be awaited.
-  runtime::Task<Result<bool>> Place(Proposals::Waiter* waiter, std::string payload, Instant deadline);
+  runtime::Task<Result<bool>> Place(Proposals::Waiter* waiter, std::string payload,
+                                    Instant deadline);
 
   runtime::Task<void> RunReadRound(std::shared_ptr<ReadRound> round);
   runtime::Task<Result<LogIndex>> AskReadIndex(Instant deadline);
@@ -120,17 +123,17 @@ class RaftReplica final : public Replica {
   raft::HardState hard_state_;
   raft::Configuration compacted_configuration_;  // in force where the WAL's log begins
 
-  std::deque<PendingWrite> writes_;              // given to the WAL, in order
+  std::deque<PendingWrite> writes_;  // given to the WAL, in order
   std::deque<raft::EntryPtr> to_apply_;
-  LogIndex flushed_;                             // the engine is durable up to here
-  bool frozen_ = false;                          // a snapshot is being installed: the core stands still
+  LogIndex flushed_;     // the engine is durable up to here
+  bool frozen_ = false;  // a snapshot is being installed: the core stands still
 
   Proposals proposals_;
   std::uint64_t next_proposal_;
   std::map<raft::ReadId, runtime::Slot<Result<LogIndex>>*> reads_;
   std::uint64_t next_read_ = 1;
-  std::shared_ptr<ReadRound> gathering_;         // read barriers of this turn
-  bool round_running_ = false;                   // at most one round asks at a time
+  std::shared_ptr<ReadRound> gathering_;  // read barriers of this turn
+  bool round_running_ = false;            // at most one round asks at a time
 
   runtime::Notification leadership_changed_;
   runtime::Notification applied_changed_;

@@ -1,6 +1,6 @@
-// Linearizable reads: the barrier's rounds [Raft-thesis §6.4]. All barriers asked for in one turn share a
-// round; while a round asks, the next one gathers. A round starts only after its callers have called, so
-// the index it learns covers every write acknowledged before them.
+// Linearizable reads: the barrier's rounds [Raft-thesis §6.4]. All barriers asked for in one turn
+// share a round; while a round asks, the next one gathers. A round starts only after its callers
+// have called, so the index it learns covers every write acknowledged before them.
 
 #include <algorithm>
 

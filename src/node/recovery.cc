@@ -43,17 +43,18 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
     if (entry.kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
       return Fail(ErrorCode::kNewerData, fmt::format("log entry {}", entry.index.value));
     }
-    restored.entries.push_back(std::make_shared<const raft::Entry>(raft::Entry{
-        entry.term, entry.index, static_cast<raft::EntryKind>(entry.kind), std::move(entry.payload)}));
+    restored.entries.push_back(std::make_shared<const raft::Entry>(
+        raft::Entry{entry.term, entry.index, static_cast<raft::EntryKind>(entry.kind),
+                    std::move(entry.payload)}));
   }
 
   COT_ASSIGN(const std::optional<SnapshotMark> mark, ReadMark(engine));
   if (mark && mark->index > restored.compacted) {
-    // The engines were switched, the log was not reset yet. A log that agrees with the snapshot keeps
-    // what it has beyond it.
+    // The engines were switched, the log was not reset yet. A log that agrees with the snapshot
+    // keeps what it has beyond it.
     const std::size_t covered = mark->index - restored.compacted;
-    const bool agrees = covered <= restored.entries.size() &&
-                        restored.entries[covered - 1]->term == mark->term;
+    const bool agrees =
+        covered <= restored.entries.size() && restored.entries[covered - 1]->term == mark->term;
     if (agrees) {
       restored.entries.erase(restored.entries.begin(),
                              restored.entries.begin() + static_cast<std::ptrdiff_t>(covered));
@@ -67,8 +68,8 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
   }
   if (restored.applied < restored.compacted) {
     return Fail(ErrorCode::kCorruptState,
-                fmt::format("the stored state ends at {}, the log begins after {}", restored.applied.value,
-                            restored.compacted.value));
+                fmt::format("the stored state ends at {}, the log begins after {}",
+                            restored.applied.value, restored.compacted.value));
   }
   const LogIndex last = restored.compacted + restored.entries.size();
   if (restored.applied > last) {

@@ -11,11 +11,12 @@ namespace coterie::node {
 /// What a restart starts from, and what must be written to the WAL before anything else happens.
 struct Recovered {
   raft::Restored restored;
-  bool reset_log = false;  ///< the engine is ahead of the log: a snapshot's installation was cut short
+  bool reset_log =
+      false;  ///< the engine is ahead of the log: a snapshot's installation was cut short
 };
 
-/// Joins what the WAL and the engine held into the state of a Raft replica. `machine` is loaded from
-/// `engine`. Errors: kCorruptState, kCorruptLog.
+/// Joins what the WAL and the engine held into the state of a Raft replica. `machine` is loaded
+/// from `engine`. Errors: kCorruptState, kCorruptLog.
 Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
                           const model::StateMachine& machine, const storage::Engine& engine);
 

@@ -73,7 +73,8 @@ runtime::Task<void> SnapshotTransfer::Stream(NodeId to) {
     replica_.world_.log().Info("raft", "snapshot to {}: {}", to.value, Describe(index.error()));
     co_await runtime::Sleep(replica_.world_.executor(), 200ms);
   }
-  replica_.core_.OnSnapshotSent(to, index.value_or(LogIndex()), index.has_value(), replica_.world_.Now());
+  replica_.core_.OnSnapshotSent(to, index.value_or(LogIndex()), index.has_value(),
+                                replica_.world_.Now());
   replica_.Schedule();
 }
 
@@ -109,9 +110,11 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
     }
     tries = 0;
     peer::SnapshotProgress progress;
-    if (!progress.ParseFromString(*answer)) co_return Fail(ErrorCode::kMalformed, "snapshot progress");
+    if (!progress.ParseFromString(*answer))
+      co_return Fail(ErrorCode::kMalformed, "snapshot progress");
     if (progress.installed()) co_return index;
-    if (progress.next_sequence() > sequence + 1) co_return Fail(ErrorCode::kMalformed, "snapshot progress");
+    if (progress.next_sequence() > sequence + 1)
+      co_return Fail(ErrorCode::kMalformed, "snapshot progress");
     if (progress.next_sequence() == sequence + 1 && cursors.size() == sequence + 1) {
       cursors.push_back(std::move(chunk.cursor));
     }
@@ -119,7 +122,8 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
   }
 }
 
-runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::string body, Instant) {
+runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::string body,
+                                                             Instant) {
   peer::SnapshotChunk message;
   if (!message.ParseFromString(body)) co_return Fail(ErrorCode::kMalformed);
   auto configuration = raft::DecodeConfiguration(message.configuration());
@@ -191,10 +195,10 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from, Term term) {
   COT_ASSERT(replica_.machine_.applied() == state->mark.index);
   replica_.to_apply_.clear();
   replica_.flushed_ = state->mark.index;
-  replica_.core_.Step(from,
-                      raft::InstallSnapshot{term, state->mark.index, state->mark.term,
-                                            state->mark.configuration},
-                      replica_.world_.Now());
+  replica_.core_.Step(
+      from,
+      raft::InstallSnapshot{term, state->mark.index, state->mark.term, state->mark.configuration},
+      replica_.world_.Now());
   COT_ASSERT(replica_.core_.commit_index() >= state->mark.index);
   replica_.frozen_ = false;
   replica_.proposals_.OnSkipped(state->mark.index);

@@ -15,8 +15,8 @@ namespace coterie::node {
 
 class RaftReplica;
 
-/// Where a state came from, kept inside the engine it was installed into: a restart between the switch of
-/// engines and the reset of the log finds it there [Raft §7].
+/// Where a state came from, kept inside the engine it was installed into: a restart between the
+/// switch of engines and the reset of the log finds it there [Raft §7].
 struct SnapshotMark {
   LogIndex index;
   Term term;
@@ -29,10 +29,10 @@ std::optional<SnapshotMark> DecodeMark(std::string_view bytes);
 
 /// Moves whole states to replicas that are too far behind for entries, and takes them over.
 ///
-/// Sender: a ReadView of the engine, cut into chunks, one under way at a time; the receiver answers the
-/// chunk it wants next, so a transfer goes on where it broke as long as the sender keeps its view.
-/// Receiver: builds the state in an engine of its own beside the one that serves; when it is whole and
-/// durable the replica stands still, switches engines, and tells its core.
+/// Sender: a ReadView of the engine, cut into chunks, one under way at a time; the receiver answers
+/// the chunk it wants next, so a transfer goes on where it broke as long as the sender keeps its
+/// view. Receiver: builds the state in an engine of its own beside the one that serves; when it is
+/// whole and durable the replica stands still, switches engines, and tells its core.
 class SnapshotTransfer {
  public:
   explicit SnapshotTransfer(RaftReplica& replica);

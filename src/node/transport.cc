@@ -79,9 +79,9 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     peer->stream = std::move(*connected);
     peer->lost = false;
     peer->queue.clear();
-    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello),
-                      .body = hello.SerializeAsString()},
-                     peer->queue);
+    net::EncodeFrame(
+        {.type = static_cast<std::uint16_t>(FrameType::kHello), .body = hello.SerializeAsString()},
+        peer->queue);
     peer->reader.Spawn(ReadUntilClosed(peer));
     while (!peer->lost) {
       if (peer->queue.empty()) {
@@ -177,7 +177,8 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
       }
       const Instant deadline =
           world_.Now() + std::chrono::milliseconds(deadline_ms == 0 ? 10000 : deadline_ms);
-      scope_.Spawn(Serve(from, call.id(), &handler->second, std::move(*call.mutable_body()), deadline));
+      scope_.Spawn(
+          Serve(from, call.id(), &handler->second, std::move(*call.mutable_body()), deadline));
       return;
     }
     case FrameType::kReply: {
@@ -214,9 +215,12 @@ runtime::Task<void> Transport::Serve(NodeId from, std::uint64_t call_id, CallHan
   Enqueue(from, FrameType::kReply, reply.SerializeAsString(), 0);
 }
 
-void Transport::Send(NodeId to, FrameType type, std::string_view body) { Enqueue(to, type, body, 0); }
+void Transport::Send(NodeId to, FrameType type, std::string_view body) {
+  Enqueue(to, type, body, 0);
+}
 
-bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms) {
+bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body,
+                        std::uint32_t deadline_ms) {
   const auto found = peers_.find(to);
   if (found == peers_.end()) return false;
   Peer& peer = *found->second;
@@ -242,12 +246,14 @@ bool Transport::Push(Peer& peer, FrameType type, std::string_view body, std::uin
 runtime::Task<void> Transport::SendLater(Peer* peer, FrameType type, std::string body,
                                          std::uint32_t deadline_ms, Duration delay) {
   co_await runtime::Sleep(world_.executor(), delay);
-  if (peer->stream != nullptr && !peer->lost && !peer->fault.cut) Push(*peer, type, body, deadline_ms);
+  if (peer->stream != nullptr && !peer->lost && !peer->fault.cut)
+    Push(*peer, type, body, deadline_ms);
 }
 
 runtime::Task<Result<std::string>> Transport::Call(NodeId to, Method method, std::string body,
                                                    Instant deadline) {
-  if (calls_.size() >= limits_.calls_max) co_return Fail(ErrorCode::kOverloaded, "calls between nodes");
+  if (calls_.size() >= limits_.calls_max)
+    co_return Fail(ErrorCode::kOverloaded, "calls between nodes");
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - world_.Now());
   if (left.count() <= 0) co_return Fail(ErrorCode::kTimedOut);
   const std::uint64_t id = next_call_++;

@@ -27,14 +27,14 @@ struct LinkFault {
 struct PeerStatus {
   NodeId id;
   std::string name;
-  bool connected = false;      ///< our connection to it stands
-  Duration silent_for{};       ///< since anything came from it; max() if never
+  bool connected = false;  ///< our connection to it stands
+  Duration silent_for{};   ///< since anything came from it; max() if never
   LinkFault fault;
 };
 
-/// Messages to and from the other nodes. One connection per direction and peer; a node speaks only on the
-/// one it made. Messages may be lost (no connection, a full queue, a fault) but are whole, in order per
-/// connection, and come from a node of the same cluster.
+/// Messages to and from the other nodes. One connection per direction and peer; a node speaks only
+/// on the one it made. Messages may be lost (no connection, a full queue, a fault) but are whole,
+/// in order per connection, and come from a node of the same cluster.
 class Transport {
  public:
   using MessageHandler = std::function<void(NodeId from, std::string_view body)>;
@@ -88,8 +88,8 @@ class Transport {
   runtime::Task<void> ReadLoop(std::unique_ptr<runtime::Stream> stream);
   runtime::Task<void> Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
                             std::string body, Instant deadline);
-  runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body, std::uint32_t deadline_ms,
-                                Duration delay);
+  runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body,
+                                std::uint32_t deadline_ms, Duration delay);
   /// False if the message was dropped for sure.
   bool Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms);
   bool Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms);

@@ -11,8 +11,9 @@
 
 namespace coterie::runtime {
 
-/// An open file. At most one Write or Sync is under way at a time; reads may overlap. Destroying the File
-/// while an operation is under way abandons the operation's result, not necessarily its effect.
+/// An open file. At most one Write or Sync is under way at a time; reads may overlap. Destroying
+/// the File while an operation is under way abandons the operation's result, not necessarily its
+/// effect.
 class File {
  public:
   virtual ~File() = default;
@@ -21,8 +22,8 @@ class File {
   /// Writes all of `data` at `offset`, extending the file as needed. Durable only after a Sync.
   /// Errors: kDiskFull, kIo, both with an unknown outcome for the bytes written.
   virtual Task<Status> Write(std::uint64_t offset, std::string data) = 0;
-  /// fdatasync: all writes that ended before it are durable when it answers. After an error nothing about
-  /// the unsynced writes is known and a later success proves nothing: crash and recover.
+  /// fdatasync: all writes that ended before it are durable when it answers. After an error nothing
+  /// about the unsynced writes is known and a later success proves nothing: crash and recover.
   virtual Task<Status> Sync() = 0;
   /// Write then Sync in one trip: the write-ahead log's only call per batch.
   virtual Task<Status> WriteAndSync(std::uint64_t offset, std::string data) = 0;
@@ -32,8 +33,9 @@ class File {
   virtual Task<Result<std::uint64_t>> Size() = 0;
 };
 
-/// The node's part of the file system. Paths are absolute or relative to the process; '/' separates.
-/// Creation, renaming and removal of names are durable only after SyncDir of their directory.
+/// The node's part of the file system. Paths are absolute or relative to the process; '/'
+/// separates. Creation, renaming and removal of names are durable only after SyncDir of their
+/// directory.
 class Disk {
  public:
   virtual ~Disk() = default;
@@ -57,8 +59,8 @@ class Disk {
 
 /// Reads a whole file. Errors as Open and Read; kTooLarge over `size_max`.
 Task<Result<std::string>> ReadFile(Disk& disk, std::string path, std::size_t size_max);
-/// Replaces a file durably: writes `path`.tmp, syncs it, renames it over `path`, syncs the directory.
-/// A crash leaves the old content or the new one.
+/// Replaces a file durably: writes `path`.tmp, syncs it, renames it over `path`, syncs the
+/// directory. A crash leaves the old content or the new one.
 Task<Status> ReplaceFile(Disk& disk, std::string path, std::string content);
 
 }  // namespace coterie::runtime

@@ -40,8 +40,8 @@ class ListNode {
   ListNode* prev_ = this;
 };
 
-/// Something an Executor runs once, later, on its own thread. Owned by whoever posts it; destroying it
-/// before it ran withdraws it.
+/// Something an Executor runs once, later, on its own thread. Owned by whoever posts it; destroying
+/// it before it ran withdraws it.
 class Runnable : public ListNode {
  public:
   virtual void Run() = 0;
@@ -70,7 +70,7 @@ class Timer {
   friend class TimerQueue;
   Executor* executor_ = nullptr;
   Instant at_{};
-  std::uint64_t order_ = 0;      // ties fire in the order they were armed
+  std::uint64_t order_ = 0;  // ties fire in the order they were armed
   std::size_t heap_position_ = 0;
 };
 
@@ -82,7 +82,8 @@ class Executor {
   virtual Instant Now() const = 0;
   /// Queues `item` behind everything posted before. Requires: not linked. Never runs it inline.
   virtual void Post(Runnable& item) = 0;
-  /// Arms `timer`; re-arms it when it is armed already. An instant in the past fires on the next turn.
+  /// Arms `timer`; re-arms it when it is armed already. An instant in the past fires on the next
+  /// turn.
   void Arm(Timer& timer, Instant at) {
     if (timer.executor_ != nullptr) timer.executor_->DoDisarm(timer);
     timer.executor_ = this;
@@ -104,7 +105,8 @@ class Executor {
     timer.executor_ = nullptr;
     timer.Fire();
   }
-  /// For implementations whose queue spans several executors, or runs on another time line than Now().
+  /// For implementations whose queue spans several executors, or runs on another time line than
+  /// Now().
   static Executor* OwnerOf(const Timer& timer) { return timer.executor_; }
   static void SetInstant(Timer& timer, Instant at) { timer.at_ = at; }
 };

@@ -25,15 +25,16 @@ std::string ToText(const Address& address);
 /// The inverse; error kInvalidArgument.
 Result<Address> ParseAddress(std::string_view text);
 
-/// A reliable ordered byte stream. One Read and one Write may be under way at the same time, no two of a
-/// kind. Destroying it closes it.
+/// A reliable ordered byte stream. One Read and one Write may be under way at the same time, no two
+/// of a kind. Destroying it closes it.
 class Stream {
  public:
   virtual ~Stream() = default;
   /// Reads at least one byte into `into`, as many as are there; 0 means the peer ended its side.
   /// `into` must stay valid until it answers or the awaiting frame is destroyed.
   virtual Task<Result<std::size_t>> Read(std::span<char> into) = 0;
-  /// Answers when every byte is handed to the transport (not: received). Errors mean the stream is dead.
+  /// Answers when every byte is handed to the transport (not: received). Errors mean the stream is
+  /// dead.
   virtual Task<Status> Write(std::string data) = 0;
   /// Ends our side after what was written; reading goes on.
   virtual void ShutdownWrite() = 0;

@@ -108,7 +108,8 @@ TEST(Slot, DeliversBeforeTheDeadlineAndTimesOutAfter) {
 }
 
 Task<void> DeadlineCase(Executor& executor, Duration limit, std::vector<int>* out) {
-  const auto value = co_await WithDeadline(executor, AddLater(executor, 1, 1), executor.Now() + limit);
+  const auto value =
+      co_await WithDeadline(executor, AddLater(executor, 1, 1), executor.Now() + limit);
   out->push_back(value.value_or(-1));
 }
 

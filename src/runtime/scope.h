@@ -7,8 +7,9 @@
 
 namespace coterie::runtime {
 
-/// Owns running background tasks. Destroying it destroys the frames that have not finished, innermost
-/// first, which withdraws their timers and queued resumptions. There are no detached tasks.
+/// Owns running background tasks. Destroying it destroys the frames that have not finished,
+/// innermost first, which withdraws their timers and queued resumptions. There are no detached
+/// tasks.
 ///
 /// Single reactor. Must not be destroyed from inside one of its own tasks.
 class Scope {

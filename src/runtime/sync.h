@@ -8,8 +8,9 @@
 
 namespace coterie::runtime {
 
-/// A value that one task sets and at most one task awaits. Destroying either side is safe: the waiter's
-/// frame may go while it waits; a Slot that goes unset while awaited is our own mistake (asserted).
+/// A value that one task sets and at most one task awaits. Destroying either side is safe: the
+/// waiter's frame may go while it waits; a Slot that goes unset while awaited is our own mistake
+/// (asserted).
 template <class T>
 class Slot {
  public:
@@ -89,8 +90,8 @@ class Notification {
   }
   bool has_waiters() { return waiters_.front() != nullptr; }
 
-  /// `co_await n.Wait()` resumes after a later NotifyAll; `co_await n.WaitUntil(t)` answers false if `t`
-  /// came first.
+  /// `co_await n.Wait()` resumes after a later NotifyAll; `co_await n.WaitUntil(t)` answers false
+  /// if `t` came first.
   auto Wait() { return Awaiter(*this, std::nullopt); }
   auto WaitUntil(Instant deadline) { return Awaiter(*this, deadline); }
 
@@ -123,7 +124,8 @@ class Notification {
   ListNode waiters_;
 };
 
-/// Runs `task` until it ends or `deadline` comes; then its frame is destroyed and the answer is nullopt.
+/// Runs `task` until it ends or `deadline` comes; then its frame is destroyed and the answer is
+/// nullopt.
 template <class T>
 Task<std::optional<T>> WithDeadline(Executor& executor, Task<T> task, Instant deadline);
 

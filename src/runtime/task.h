@@ -11,17 +11,19 @@
 
 namespace coterie::runtime {
 
-/// A lazy coroutine on one reactor: it starts when awaited, resumes its awaiter by symmetric transfer,
-/// and its frame is destroyed with the Task object. Since a Task lives in the frame that awaits it,
-/// destroying an outermost frame (see Scope) unwinds everything below it: that is how a node is killed.
+/// A lazy coroutine on one reactor: it starts when awaited, resumes its awaiter by symmetric
+/// transfer, and its frame is destroyed with the Task object. Since a Task lives in the frame that
+/// awaits it, destroying an outermost frame (see Scope) unwinds everything below it: that is how a
+/// node is killed.
 ///
 /// Rules: parameters by value; no capturing lambda coroutines; preconditions re-checked after each
 /// `co_await`; errors are Result values (an exception that leaves a coroutine aborts the process).
 template <class T>
 class Task;
 
-/// Counts the Task frames that were created while it was current and still live. The simulator keeps one
-/// per node: a frame that survives its node's death is a leak. Null (the default) counts nothing.
+/// Counts the Task frames that were created while it was current and still live. The simulator
+/// keeps one per node: a frame that survives its node's death is a leak. Null (the default) counts
+/// nothing.
 struct FrameCount {
   std::int64_t live = 0;
 };

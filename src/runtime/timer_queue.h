@@ -7,8 +7,8 @@
 
 namespace coterie::runtime {
 
-/// The timers of one Executor: a binary heap by (instant, arming order) with removal of any member in
-/// O(log n). Holds pointers; a Timer leaves by itself when destroyed.
+/// The timers of one Executor: a binary heap by (instant, arming order) with removal of any member
+/// in O(log n). Holds pointers; a Timer leaves by itself when destroyed.
 class TimerQueue {
  public:
   bool empty() const { return heap_.empty(); }

@@ -13,9 +13,10 @@
 
 namespace coterie::runtime {
 
-/// Everything one node may do to the outside, and the only way to do it. Two implementations: real/ (one
-/// epoll loop on one thread, a small pool for blocking work) and sim/ (all nodes on one thread, virtual
-/// time, seeded). References stay valid for the World's life; all calls are made on its reactor.
+/// Everything one node may do to the outside, and the only way to do it. Two implementations: real/
+/// (one epoll loop on one thread, a small pool for blocking work) and sim/ (all nodes on one
+/// thread, virtual time, seeded). References stay valid for the World's life; all calls are made on
+/// its reactor.
 class World {
  public:
   virtual ~World() = default;
@@ -26,11 +27,12 @@ class World {
   virtual Network& network() = 0;
   virtual Disk& disk() = 0;
   virtual Logger& log() = 0;
-  /// Runs `work` off the reactor (in simulation: inline, after a simulated delay) and resumes when it is
-  /// done. `work` owns everything it touches: it may outlive the awaiting frame.
+  /// Runs `work` off the reactor (in simulation: inline, after a simulated delay) and resumes when
+  /// it is done. `work` owns everything it touches: it may outlive the awaiting frame.
   virtual Task<void> Offload(std::function<void()> work) = 0;
-  /// Ends the process as after an unrecoverable fault (a failed fsync). In simulation the node crashes:
-  /// its scope is destroyed at the end of this turn and the call returns; do nothing after it.
+  /// Ends the process as after an unrecoverable fault (a failed fsync). In simulation the node
+  /// crashes: its scope is destroyed at the end of this turn and the call returns; do nothing after
+  /// it.
   virtual void Crash(std::string_view reason) = 0;
 
   Instant Now() { return executor().Now(); }

@@ -7,8 +7,8 @@
 
 namespace coterie::runtime {
 
-/// One World under test. The suite in world_conformance_test.cc is linked once with each implementation's
-/// MakeWorldBed.
+/// One World under test. The suite in world_conformance_test.cc is linked once with each
+/// implementation's MakeWorldBed.
 class WorldBed {
  public:
   virtual ~WorldBed() = default;

@@ -40,7 +40,8 @@ Task<Pair> Connected(World* world, std::string host) {
 Task<void> WriteChunks(World* world, Stream* stream, std::string text, bool* done) {
   std::size_t at = 0;
   while (at < text.size()) {
-    const std::size_t size = std::min<std::size_t>(1 + world->random().Below(5000), text.size() - at);
+    const std::size_t size =
+        std::min<std::size_t>(1 + world->random().Below(5000), text.size() - at);
     const Status written = co_await stream->Write(text.substr(at, size));
     EXPECT_TRUE(written.has_value());
     at += size;
@@ -79,7 +80,8 @@ Task<void> BothWays(World* world, std::string host) {
   EXPECT_TRUE(down_done);
 }
 
-// Bytes arrive complete and in order in both directions, and the end of each side is seen after them.
+// Bytes arrive complete and in order in both directions, and the end of each side is seen after
+// them.
 TEST_F(WorldConformance, StreamsKeepOrderAndEndEachSide) {
   bed_->Run(BothWays(&bed_->world(), bed_->host()));
 }
@@ -119,7 +121,8 @@ TEST_F(WorldConformance, CloseAnswersTheReadUnderWay) {
 
 Task<void> WriteMuch(Stream* stream, std::size_t chunks, std::size_t* written) {
   for (std::size_t i = 0; i < chunks; ++i) {
-    const Status status = co_await stream->Write(std::string(64 << 10, static_cast<char>('a' + i % 26)));
+    const Status status =
+        co_await stream->Write(std::string(64 << 10, static_cast<char>('a' + i % 26)));
     if (!status) co_return;
     ++*written;
   }
@@ -175,7 +178,8 @@ Task<void> Refusals(World* world, std::string host) {
   EXPECT_TRUE(again.has_value());
 }
 
-// A port has one listener; without one, connecting is refused; a port is free once its listener is gone.
+// A port has one listener; without one, connecting is refused; a port is free once its listener is
+// gone.
 TEST_F(WorldConformance, ListenAndConnectRefuse) {
   bed_->Run(Refusals(&bed_->world(), bed_->host()));
 }
@@ -333,9 +337,7 @@ Task<void> Replace(World* world, std::string dir) {
   EXPECT_TRUE(third.has_value());
 }
 
-TEST_F(WorldConformance, ReplacesAndLocksFiles) {
-  bed_->Run(Replace(&bed_->world(), bed_->dir()));
-}
+TEST_F(WorldConformance, ReplacesAndLocksFiles) { bed_->Run(Replace(&bed_->world(), bed_->dir())); }
 
 Task<void> NoteAfter(World* world, Duration delay, int id, std::vector<int>* order) {
   co_await Sleep(world->executor(), delay);
@@ -410,7 +412,8 @@ Task<void> CancelEverything(World* world, std::string host, std::string dir) {
     c.file = std::move(*file);
     Scope scope;
     SpawnAll(world, &c, dir, &scope);
-    if (round % 4 != 0) co_await Sleep(world->executor(), Duration(world->random().Below(1'000'000)));
+    if (round % 4 != 0)
+      co_await Sleep(world->executor(), Duration(world->random().Below(1'000'000)));
     if (round % 2 == 0) {
       scope.Cancel();
     } else {
@@ -420,8 +423,9 @@ Task<void> CancelEverything(World* world, std::string host, std::string dir) {
   }
 }
 
-// A scope may be cancelled while an operation of any kind is under way, and the objects operated on may go
-// before it; nothing is touched afterwards (the sanitizers judge) and the World goes on working.
+// A scope may be cancelled while an operation of any kind is under way, and the objects operated on
+// may go before it; nothing is touched afterwards (the sanitizers judge) and the World goes on
+// working.
 TEST_F(WorldConformance, OperationsMayBeCancelledAtAnyMoment) {
   bed_->Run(CancelEverything(&bed_->world(), bed_->host(), bed_->dir()));
   bed_->Run(BothWays(&bed_->world(), bed_->host()));

@@ -15,7 +15,8 @@ struct Server::Parts {
   std::unique_ptr<net::HttpServer> admin_server;
 };
 
-runtime::Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world, node::NodeConfig config,
+runtime::Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world,
+                                                             node::NodeConfig config,
                                                              storage::EngineFactory engines) {
   auto parts = std::make_unique<Parts>();
   COT_CO_ASSIGN(auto etcd_listener, world.network().Listen(config.etcd_listen));
@@ -29,11 +30,11 @@ runtime::Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& wor
   parts->etcd->Register(parts->etcd_methods);
   parts->admin = std::make_unique<door::admin::AdminDoor>(*parts->node, std::string(kVersion));
 
-  parts->etcd_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{}, parts->etcd_methods,
-                                                         parts->etcd->Http());
+  parts->etcd_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{},
+                                                         parts->etcd_methods, parts->etcd->Http());
   parts->etcd_server->Serve(std::move(etcd_listener));
-  parts->admin_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{}, parts->no_methods,
-                                                          parts->admin->Http());
+  parts->admin_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{},
+                                                          parts->no_methods, parts->admin->Http());
   parts->admin_server->Serve(std::move(admin_listener));
   co_return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

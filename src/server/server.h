@@ -12,12 +12,12 @@ namespace coterie::server {
 
 inline constexpr std::string_view kVersion = "0.1.0";
 
-/// One whole process of a cluster: a node and the doors that open on it. What `coterie start` runs in the
-/// real world is what the simulator runs in its own.
+/// One whole process of a cluster: a node and the doors that open on it. What `coterie start` runs
+/// in the real world is what the simulator runs in its own.
 class Server {
  public:
-  /// Opens the ports first, so that a port in use is found before anything is touched; then recovers and
-  /// serves. Errors: as node::Node::Start.
+  /// Opens the ports first, so that a port in use is found before anything is touched; then
+  /// recovers and serves. Errors: as node::Node::Start.
   static runtime::Task<Result<std::unique_ptr<Server>>> Start(runtime::World& world,
                                                               node::NodeConfig config,
                                                               storage::EngineFactory engines);

@@ -71,7 +71,9 @@ class Cluster {
     EXPECT_TRUE(elected);
     return Leader();
   }
-  void Kill(NodeId id, runtime::Death death = runtime::Death::kMachine) { sim_.Kill(handles_[id], death); }
+  void Kill(NodeId id, runtime::Death death = runtime::Death::kMachine) {
+    sim_.Kill(handles_[id], death);
+  }
 
   Simulation& sim() { return sim_; }
   std::map<NodeId, NodeHandle>& handles() { return handles_; }
@@ -143,15 +145,15 @@ TEST(ServerSim, ThreeNodesElectALeaderAndServe) {
     ASSERT_TRUE(put) << put.error().message;
     for (int j = 1; j <= 3; ++j) {
       std::string got;
-      cluster.Ask([&](World& world) {
-        return GetOne(&world, "10.0.0." + std::to_string(j), "k", &got);
-      });
+      cluster.Ask(
+          [&](World& world) { return GetOne(&world, "10.0.0." + std::to_string(j), "k", &got); });
       EXPECT_EQ(got, value);
     }
   }
 }
 
-// The leader's machine dies; the others go on and have what it acknowledged; it comes back and has it too.
+// The leader's machine dies; the others go on and have what it acknowledged; it comes back and has
+// it too.
 TEST(ServerSim, KilledLeaderLosesNothing) {
   Cluster cluster(2, 3);
   cluster.StartAll();
@@ -190,7 +192,8 @@ Task<void> PutMany(World* world, std::string host, int count, int* acknowledged)
   }
 }
 
-// A node that was away while the log was cut comes back by a snapshot, and then serves what it missed.
+// A node that was away while the log was cut comes back by a snapshot, and then serves what it
+// missed.
 TEST(ServerSim, LaggardCatchesUpBySnapshot) {
   Cluster cluster(3, 3);
   cluster.StartAll();
@@ -203,7 +206,8 @@ TEST(ServerSim, LaggardCatchesUpBySnapshot) {
     return PutMany(&world, "10.0.0." + std::to_string(leader.value), 600, &acknowledged);
   });
   EXPECT_EQ(acknowledged, 600);
-  const std::uint64_t cut = cluster.servers()[leader]->node().raft_replica().core().compacted_index().value;
+  const std::uint64_t cut =
+      cluster.servers()[leader]->node().raft_replica().core().compacted_index().value;
   EXPECT_GT(cut, 100U);
   cluster.Start(away);
   const bool caught_up = cluster.sim().RunUntil(

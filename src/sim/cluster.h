@@ -24,37 +24,44 @@ class WatchSink {
   virtual void OnResponse(check::WatchResponse response) = 0;
 };
 
-/// A client of one replica's endpoint, in the world of a client node. Knows the wire, not the history.
+/// A client of one replica's endpoint, in the world of a client node. Knows the wire, not the
+/// history.
 class KvClient {
  public:
   virtual ~KvClient() = default;
-  /// Runs `op` (compares and steps as a transaction; a single step without compares by its own request)
-  /// and answers it with succeeded, revision, seen and count filled in. Errors carry the outcome: unknown
-  /// unless the server said, or the client knows, that it was not applied. Ends within about `timeout`.
-  virtual runtime::Task<Result<check::Operation>> Execute(check::Operation op, Duration timeout) = 0;
+  /// Runs `op` (compares and steps as a transaction; a single step without compares by its own
+  /// request) and answers it with succeeded, revision, seen and count filled in. Errors carry the
+  /// outcome: unknown unless the server said, or the client knows, that it was not applied. Ends
+  /// within about `timeout`.
+  virtual runtime::Task<Result<check::Operation>> Execute(check::Operation op,
+                                                          Duration timeout) = 0;
   /// A new lease's id.
   virtual runtime::Task<Result<std::int64_t>> GrantLease(std::int64_t ttl_seconds,
                                                          Duration timeout) = 0;
-  /// Watches [key, range_end) from `start` on (0: from now), with prev_kv and progress notifications, until the
-  /// stream ends or is cancelled; then answers why. `sink` outlives the call.
+  /// Watches [key, range_end) from `start` on (0: from now), with prev_kv and progress
+  /// notifications, until the stream ends or is cancelled; then answers why. `sink` outlives the
+  /// call.
   virtual runtime::Task<Status> Watch(std::string key, std::string range_end, std::int64_t start,
                                       WatchSink* sink) = 0;
 };
 
-/// The system under test: some replicas in a Simulation. Everything client-visible goes through KvClient.
+/// The system under test: some replicas in a Simulation. Everything client-visible goes through
+/// KvClient.
 class Cluster {
  public:
   virtual ~Cluster() = default;
-  /// The simulation's node of replica `i` in [0, plan.replicas). The constructor adds them, not started.
+  /// The simulation's node of replica `i` in [0, plan.replicas). The constructor adds them, not
+  /// started.
   virtual runtime::NodeHandle node(std::uint32_t i) const = 0;
   /// What the replica's node runs; the same for every boot.
   virtual runtime::Simulation::Main MainOf(std::uint32_t i) = 0;
   /// A client of replica `i`, used within `world` only.
   virtual std::unique_ptr<KvClient> NewClient(runtime::World& world, std::uint32_t i) = 0;
-  /// Asked again and again in the liveness phase: "" once the replicas in `core`, all up, hold the same state;
-  /// else what differs.
+  /// Asked again and again in the liveness phase: "" once the replicas in `core`, all up, hold the
+  /// same state; else what differs.
   virtual std::string Divergence(std::span<const std::uint32_t> core) = 0;
-  /// Asked after the run: "" or the invariant of the protocol that was broken (two leaders in a term...).
+  /// Asked after the run: "" or the invariant of the protocol that was broken (two leaders in a
+  /// term...).
   virtual std::string BrokenInvariant() { return ""; }
   /// Which checks its history supports.
   virtual bool has_revisions() const { return true; }

@@ -1,5 +1,5 @@
-// The first simulation: whole processes, clients at their etcd doors, every kind of fault within the budget.
-// COTERIE_SIM_SEEDS says how many seeds (default 500), COTERIE_SIM_FIRST the first one.
+// The first simulation: whole processes, clients at their etcd doors, every kind of fault within
+// the budget. COTERIE_SIM_SEEDS says how many seeds (default 500), COTERIE_SIM_FIRST the first one.
 
 #include <gtest/gtest.h>
 
@@ -16,8 +16,8 @@ std::uint64_t Setting(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 0);
 }
 
-// Every seed is linearizable, keeps its watches in order, converges and answers again once healed; and one in
-// twenty, run again, takes exactly the same course.
+// Every seed is linearizable, keeps its watches in order, converges and answers again once healed;
+// and one in twenty, run again, takes exactly the same course.
 TEST(ClusterSim, KeepsItsPromiseUnderFaults) {
   const std::uint64_t first = Setting("COTERIE_SIM_FIRST", 1);
   const std::uint64_t count = Setting("COTERIE_SIM_SEEDS", 500);
@@ -30,7 +30,9 @@ TEST(ClusterSim, KeepsItsPromiseUnderFaults) {
     answered += report.answered;
     if (!report.ok()) {
       ++failures;
-      ADD_FAILURE() << Summary(plan, report) << "\n" << report.explanation << "\n" << ReproCommand(plan);
+      ADD_FAILURE() << Summary(plan, report) << "\n"
+                    << report.explanation << "\n"
+                    << ReproCommand(plan);
     }
   }
   EXPECT_GT(answered, count * 20);

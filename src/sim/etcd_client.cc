@@ -55,10 +55,18 @@ void TakeAnswer(const etcdserverpb::DeleteRangeResponse& response, Step& step) {
 void Fill(const check::Compare& compare, etcdserverpb::Compare& request) {
   request.set_key(compare.key);
   switch (compare.relation) {
-    case check::Compare::Relation::kEqual: request.set_result(etcdserverpb::Compare::EQUAL); break;
-    case check::Compare::Relation::kNotEqual: request.set_result(etcdserverpb::Compare::NOT_EQUAL); break;
-    case check::Compare::Relation::kLess: request.set_result(etcdserverpb::Compare::LESS); break;
-    case check::Compare::Relation::kGreater: request.set_result(etcdserverpb::Compare::GREATER); break;
+    case check::Compare::Relation::kEqual:
+      request.set_result(etcdserverpb::Compare::EQUAL);
+      break;
+    case check::Compare::Relation::kNotEqual:
+      request.set_result(etcdserverpb::Compare::NOT_EQUAL);
+      break;
+    case check::Compare::Relation::kLess:
+      request.set_result(etcdserverpb::Compare::LESS);
+      break;
+    case check::Compare::Relation::kGreater:
+      request.set_result(etcdserverpb::Compare::GREATER);
+      break;
   }
   switch (compare.target) {
     case check::Compare::Target::kValue:
@@ -82,9 +90,15 @@ void Fill(const check::Compare& compare, etcdserverpb::Compare& request) {
 
 void Fill(const Step& step, etcdserverpb::RequestOp& request) {
   switch (step.kind) {
-    case Step::Kind::kGet: Fill(step, *request.mutable_request_range()); break;
-    case Step::Kind::kPut: Fill(step, *request.mutable_request_put()); break;
-    case Step::Kind::kDelete: Fill(step, *request.mutable_request_delete_range()); break;
+    case Step::Kind::kGet:
+      Fill(step, *request.mutable_request_range());
+      break;
+    case Step::Kind::kPut:
+      Fill(step, *request.mutable_request_put());
+      break;
+    case Step::Kind::kDelete:
+      Fill(step, *request.mutable_request_delete_range());
+      break;
   }
 }
 
@@ -115,7 +129,8 @@ class EtcdClient final : public KvClient {
     const Instant deadline = world_.Now() + timeout;
     COT_CO_TRY(co_await EnsureConnected());
     const bool simple = op.compares.empty() && op.success.size() == 1 && op.failure.empty();
-    auto done = simple ? co_await Single(std::move(op), deadline) : co_await Txn(std::move(op), deadline);
+    auto done =
+        simple ? co_await Single(std::move(op), deadline) : co_await Txn(std::move(op), deadline);
     co_return done;
   }
 
@@ -125,14 +140,17 @@ class EtcdClient final : public KvClient {
     etcdserverpb::LeaseGrantRequest request;
     request.set_ttl(ttl_seconds);
     etcdserverpb::LeaseGrantResponse response;
-    COT_CO_TRY(co_await Call("/etcdserverpb.Lease/LeaseGrant", request.SerializeAsString(), &response, deadline));
+    COT_CO_TRY(co_await Call("/etcdserverpb.Lease/LeaseGrant", request.SerializeAsString(),
+                             &response, deadline));
     co_return response.id();
   }
 
-  Task<Status> Watch(std::string key, std::string range_end, std::int64_t start, WatchSink* sink) override {
+  Task<Status> Watch(std::string key, std::string range_end, std::int64_t start,
+                     WatchSink* sink) override {
     COT_CO_TRY(co_await EnsureConnected());
     const std::shared_ptr<net::GrpcChannel> channel = channel_;
-    const std::unique_ptr<net::GrpcClientStream> stream = channel->Open("/etcdserverpb.Watch/Watch");
+    const std::unique_ptr<net::GrpcClientStream> stream =
+        channel->Open("/etcdserverpb.Watch/Watch");
     etcdserverpb::WatchRequest request;
     auto* create = request.mutable_create_request();
     create->set_key(key);
@@ -145,11 +163,13 @@ class EtcdClient final : public KvClient {
     for (;;) {
       // A stream to a node that went silent says nothing either: look elsewhere after a while.
       const Instant patience = world_.Now() + 5s;
-      auto received = co_await runtime::WithDeadline(world_.executor(), stream->Receive(), patience);
+      auto received =
+          co_await runtime::WithDeadline(world_.executor(), stream->Receive(), patience);
       if (!received) co_return Fail(ErrorCode::kTimedOut, "a silent watch");
       if (!*received) co_return std::unexpected(FromGrpc(received->error()));
       etcdserverpb::WatchResponse response;
-      if (!response.ParseFromString(**received)) co_return Fail(ErrorCode::kMalformed, "watch response");
+      if (!response.ParseFromString(**received))
+        co_return Fail(ErrorCode::kMalformed, "watch response");
       if (response.created() && !created) {
         created = true;
         sink->OnCreated(response.header().revision());
@@ -175,7 +195,8 @@ class EtcdClient final : public KvClient {
     const std::shared_ptr<net::GrpcChannel> channel = channel_;  // another call may replace it
     auto reply = co_await channel->Unary(std::move(path), std::move(request), deadline);
     if (!reply) co_return std::unexpected(FromGrpc(reply.error()));
-    if (!response->ParseFromString(*reply)) co_return FailUnknown(ErrorCode::kMalformed, "response");
+    if (!response->ParseFromString(*reply))
+      co_return FailUnknown(ErrorCode::kMalformed, "response");
     co_return Ok();
   }
 
@@ -195,15 +216,16 @@ class EtcdClient final : public KvClient {
       case Step::Kind::kGet: {
         RangeRequest request;
         request.set_serializable(op.serializable);
-        return One(std::move(op), "/etcdserverpb.KV/Range", std::move(request), etcdserverpb::RangeResponse(),
-                   deadline);
+        return One(std::move(op), "/etcdserverpb.KV/Range", std::move(request),
+                   etcdserverpb::RangeResponse(), deadline);
       }
       case Step::Kind::kPut:
         return One(std::move(op), "/etcdserverpb.KV/Put", etcdserverpb::PutRequest(),
                    etcdserverpb::PutResponse(), deadline);
       case Step::Kind::kDelete:
-        return One(std::move(op), "/etcdserverpb.KV/DeleteRange", etcdserverpb::DeleteRangeRequest(),
-                   etcdserverpb::DeleteRangeResponse(), deadline);
+        return One(std::move(op), "/etcdserverpb.KV/DeleteRange",
+                   etcdserverpb::DeleteRangeRequest(), etcdserverpb::DeleteRangeResponse(),
+                   deadline);
     }
     return {};
   }
@@ -214,7 +236,8 @@ class EtcdClient final : public KvClient {
     for (const Step& step : op.success) Fill(step, *request.add_success());
     for (const Step& step : op.failure) Fill(step, *request.add_failure());
     etcdserverpb::TxnResponse response;
-    COT_CO_TRY(co_await Call("/etcdserverpb.KV/Txn", request.SerializeAsString(), &response, deadline));
+    COT_CO_TRY(
+        co_await Call("/etcdserverpb.KV/Txn", request.SerializeAsString(), &response, deadline));
     op.succeeded = response.succeeded();
     op.revision = response.header().revision();
     std::vector<Step>& taken = op.succeeded ? op.success : op.failure;
@@ -239,7 +262,8 @@ class EtcdClient final : public KvClient {
     out.compact_revision = response.compact_revision();
     out.progress = response.events_size() == 0 && !response.canceled() && !response.created();
     for (const mvccpb::Event& event : response.events()) {
-      check::WatchEvent one{.deleted = event.type() == mvccpb::Event::DELETE, .kv = sim::Convert(event.kv())};
+      check::WatchEvent one{.deleted = event.type() == mvccpb::Event::DELETE,
+                            .kv = sim::Convert(event.kv())};
       if (event.has_prev_kv()) one.prev_kv = sim::Convert(event.prev_kv());
       out.events.push_back(std::move(one));
     }

@@ -66,9 +66,11 @@ class EtcdCluster final : public Cluster {
       if (up == servers_.end()) return fmt::format("n{} is not serving", i + 1);
       auto hash = up->second->node().store().HashKv(0);
       if (!hash) return fmt::format("n{}: {}", i + 1, Describe(hash.error()));
-      const std::string state = fmt::format("revision {} hash {:08x}", hash->hash_revision, hash->hash);
+      const std::string state =
+          fmt::format("revision {} hash {:08x}", hash->hash_revision, hash->hash);
       if (first.empty()) first = state;
-      if (state != first) return fmt::format("n{} has {}, n{} has {}", core[0] + 1, first, i + 1, state);
+      if (state != first)
+        return fmt::format("n{} has {}, n{} has {}", core[0] + 1, first, i + 1, state);
     }
     return "";
   }
@@ -77,7 +79,8 @@ class EtcdCluster final : public Cluster {
 
  private:
   Task<void> RunNode(World* world, std::uint32_t i) {
-    auto started = co_await server::Server::Start(*world, configs_[i], storage::MemoryEngineFactory());
+    auto started =
+        co_await server::Server::Start(*world, configs_[i], storage::MemoryEngineFactory());
     if (!started) {
       world->Crash(Describe(started.error()));
       co_return;

@@ -90,9 +90,12 @@ bool Nemesis::HeldDown(std::uint32_t replica) const {
 
 bool Nemesis::Cuts(const FaultEvent& fault, std::uint32_t from, std::uint32_t to) const {
   switch (fault.kind) {
-    case FaultKind::kIsolate: return Names(fault, from) || Names(fault, to);
-    case FaultKind::kPartition: return Names(fault, from) != Names(fault, to);
-    case FaultKind::kCutOneWay: return fault.replicas[0] == from && fault.replicas[1] == to;
+    case FaultKind::kIsolate:
+      return Names(fault, from) || Names(fault, to);
+    case FaultKind::kPartition:
+      return Names(fault, from) != Names(fault, to);
+    case FaultKind::kCutOneWay:
+      return fault.replicas[0] == from && fault.replicas[1] == to;
     case FaultKind::kBridge: {
       // Without the bridge itself: the lower half of the others against the upper half.
       const std::uint32_t bridge = fault.replicas[0];
@@ -102,7 +105,8 @@ bool Nemesis::Cuts(const FaultEvent& fault, std::uint32_t from, std::uint32_t to
       };
       return side(from) != side(to);
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -112,16 +116,31 @@ void Nemesis::Begin(std::size_t fault) {
   ++applied_;
   for (const std::uint32_t r : event.replicas) {
     switch (event.kind) {
-      case FaultKind::kCrashProcess: ApplyLife(r, runtime::Death::kProcess); break;
-      case FaultKind::kCrashMachine: ApplyLife(r, runtime::Death::kMachine); break;
-      case FaultKind::kPowerOff: ApplyLife(r, runtime::Death::kPowerOff); break;
-      case FaultKind::kPause: ApplyLife(r, runtime::Death::kProcess); break;
-      case FaultKind::kSyncFailure: simulation_.disk(cluster_.node(r)).FailNextSync(); break;
+      case FaultKind::kCrashProcess:
+        ApplyLife(r, runtime::Death::kProcess);
+        break;
+      case FaultKind::kCrashMachine:
+        ApplyLife(r, runtime::Death::kMachine);
+        break;
+      case FaultKind::kPowerOff:
+        ApplyLife(r, runtime::Death::kPowerOff);
+        break;
+      case FaultKind::kPause:
+        ApplyLife(r, runtime::Death::kProcess);
+        break;
+      case FaultKind::kSyncFailure:
+        simulation_.disk(cluster_.node(r)).FailNextSync();
+        break;
       case FaultKind::kDiskFull:
-      case FaultKind::kSlowDisk: ApplyDisk(r); break;
+      case FaultKind::kSlowDisk:
+        ApplyDisk(r);
+        break;
       case FaultKind::kClockJump:
-      case FaultKind::kClockDrift: ApplyClock(r); break;
-      default: break;
+      case FaultKind::kClockDrift:
+        ApplyClock(r);
+        break;
+      default:
+        break;
     }
   }
   ApplyLinks();
@@ -171,7 +190,8 @@ void Nemesis::ApplyClock(std::uint32_t replica) {
 void Nemesis::ApplyLinks() {
   const auto link = [&](std::int64_t slow_us, std::int64_t loss_permille) {
     runtime::LinkKnobs knobs;
-    knobs.delay_max = std::chrono::microseconds(std::max<std::int64_t>(plan_.link_delay_max_us, 100));
+    knobs.delay_max =
+        std::chrono::microseconds(std::max<std::int64_t>(plan_.link_delay_max_us, 100));
     knobs.delay_min = std::min(knobs.delay_min, knobs.delay_max);
     knobs.delay_max += std::chrono::microseconds(std::max<std::int64_t>(slow_us, 0));
     const std::int64_t loss = plan_.link_loss_permille + loss_permille;
@@ -189,12 +209,14 @@ void Nemesis::ApplyLinks() {
       if (a == b) continue;
       const runtime::NodeHandle from = cluster_.node(a);
       const runtime::NodeHandle to = cluster_.node(b);
-      const bool cut = gone_.contains(a) != gone_.contains(b) ||
-                       std::ranges::any_of(on_, [&](std::size_t i) { return Cuts(plan_.faults[i], a, b); });
+      const bool cut =
+          gone_.contains(a) != gone_.contains(b) ||
+          std::ranges::any_of(on_, [&](std::size_t i) { return Cuts(plan_.faults[i], a, b); });
       cut ? simulation_.Cut(from, to) : simulation_.Heal(from, to);
-      simulation_.SetLink(from, to,
-                          link(Amount(FaultKind::kSlowLinks, a) + Amount(FaultKind::kSlowLinks, b),
-                               Amount(FaultKind::kLossyLinks, a) + Amount(FaultKind::kLossyLinks, b)));
+      simulation_.SetLink(
+          from, to,
+          link(Amount(FaultKind::kSlowLinks, a) + Amount(FaultKind::kSlowLinks, b),
+               Amount(FaultKind::kLossyLinks, a) + Amount(FaultKind::kLossyLinks, b)));
     }
   }
 }

@@ -10,18 +10,20 @@
 
 namespace coterie::sim {
 
-/// Applies a plan's faults to the replicas. Overlapping faults add up: links, disks and clocks are at every
-/// moment the sum of the faults that are on, and a replica runs when no fault holds it down.
+/// Applies a plan's faults to the replicas. Overlapping faults add up: links, disks and clocks are
+/// at every moment the sum of the faults that are on, and a replica runs when no fault holds it
+/// down.
 class Nemesis {
  public:
   /// All must outlive the nemesis. Starts every replica; takes over Simulation::OnCrash.
   Nemesis(runtime::Simulation& simulation, Cluster& cluster, const Plan& plan,
           std::vector<runtime::NodeHandle> clients);
 
-  /// Spawns the harness task that plays the faults; those that last longer end with the safety phase.
+  /// Spawns the harness task that plays the faults; those that last longer end with the safety
+  /// phase.
   void Play();
-  /// The end of the safety phase: every fault is off; the core runs and is connected; the rest is dead, or
-  /// cut off from core and clients, for good.
+  /// The end of the safety phase: every fault is off; the core runs and is connected; the rest is
+  /// dead, or cut off from core and clients, for good.
   void EnterLiveness();
 
   std::uint64_t faults_applied() const { return applied_; }

@@ -9,11 +9,12 @@ namespace coterie::sim {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKinds> kFaultNames = {
-    "crash_process", "crash_machine", "power_off",    "pause",     "isolate",
-    "partition",     "bridge",        "cut_one_way",  "slow_links", "lossy_links",
-    "sync_failure",  "disk_full",     "slow_disk",    "clock_jump", "clock_drift"};
+    "crash_process", "crash_machine", "power_off",   "pause",      "isolate",
+    "partition",     "bridge",        "cut_one_way", "slow_links", "lossy_links",
+    "sync_failure",  "disk_full",     "slow_disk",   "clock_jump", "clock_drift"};
 constexpr std::array<std::string_view, kOpKinds> kOpNames = {
-    "get", "stale_get", "put", "delete", "swap", "guarded_put", "two_key_txn", "range", "leased_put"};
+    "get",         "stale_get",   "put",   "delete",    "swap",
+    "guarded_put", "two_key_txn", "range", "leased_put"};
 
 /// Faults that take a replica, or the soundness of its disk, away: they count against the budget.
 bool TakesReplicaDown(FaultKind kind) {
@@ -22,8 +23,10 @@ bool TakesReplicaDown(FaultKind kind) {
     case FaultKind::kCrashMachine:
     case FaultKind::kPowerOff:
     case FaultKind::kSyncFailure:
-    case FaultKind::kDiskFull: return true;
-    default: return false;
+    case FaultKind::kDiskFull:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -45,7 +48,8 @@ bool KeepsBudget(const std::vector<FaultEvent>& faults, std::uint32_t replicas) 
   return true;
 }
 
-std::vector<std::uint32_t> DrawReplicas(Random& random, std::uint32_t replicas, std::uint32_t count) {
+std::vector<std::uint32_t> DrawReplicas(Random& random, std::uint32_t replicas,
+                                        std::uint32_t count) {
   std::vector<std::uint32_t> all(replicas);
   for (std::uint32_t i = 0; i < replicas; ++i) all[i] = i;
   for (std::uint32_t i = 0; i < count; ++i) std::swap(all[i], all[i + random.Below(replicas - i)]);
@@ -66,13 +70,26 @@ FaultEvent DrawFault(Random& random, FaultKind kind, const Plan& plan) {
     case FaultKind::kPartition:
       count = static_cast<std::uint32_t>(random.Between(1, (plan.replicas - 1) / 2));
       break;
-    case FaultKind::kCutOneWay: count = 2; break;
-    case FaultKind::kSlowLinks: fault.amount = random.Between(1'000, 400'000); break;
-    case FaultKind::kLossyLinks: fault.amount = random.Between(10, 400); break;
-    case FaultKind::kSlowDisk: fault.amount = random.Between(10'000, 1'000'000); break;
-    case FaultKind::kClockJump: fault.amount = random.Between(-60'000'000'000, 60'000'000'000); break;
-    case FaultKind::kClockDrift: fault.amount = random.Between(-50'000'000, 50'000'000); break;
-    default: break;
+    case FaultKind::kCutOneWay:
+      count = 2;
+      break;
+    case FaultKind::kSlowLinks:
+      fault.amount = random.Between(1'000, 400'000);
+      break;
+    case FaultKind::kLossyLinks:
+      fault.amount = random.Between(10, 400);
+      break;
+    case FaultKind::kSlowDisk:
+      fault.amount = random.Between(10'000, 1'000'000);
+      break;
+    case FaultKind::kClockJump:
+      fault.amount = random.Between(-60'000'000'000, 60'000'000'000);
+      break;
+    case FaultKind::kClockDrift:
+      fault.amount = random.Between(-50'000'000, 50'000'000);
+      break;
+    default:
+      break;
   }
   fault.replicas = DrawReplicas(random, plan.replicas, count);
   return fault;
@@ -150,7 +167,9 @@ Plan DrawPlan(std::uint64_t seed, const PlanLimits& limits) {
 }
 
 Status Validate(const Plan& plan) {
-  const auto refuse = [](std::string why) { return Fail(ErrorCode::kInvalidArgument, std::move(why)); };
+  const auto refuse = [](std::string why) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(why));
+  };
   if (plan.replicas < 1 || plan.replicas > 9) return refuse("replicas is not in 1..9");
   if (plan.clients < 1 || plan.clients > 64) return refuse("clients is not in 1..64");
   if (plan.watchers > 64) return refuse("watchers is over 64");
@@ -159,19 +178,23 @@ Status Validate(const Plan& plan) {
   }
   if (plan.core.size() < plan.replicas / 2 + 1) return refuse("the core is no majority");
   if (!std::ranges::is_sorted(plan.core) ||
-      std::ranges::adjacent_find(plan.core) != plan.core.end() || plan.core.back() >= plan.replicas) {
+      std::ranges::adjacent_find(plan.core) != plan.core.end() ||
+      plan.core.back() >= plan.replicas) {
     return refuse("the core is not an ascending list of replicas");
   }
   for (const FaultEvent& fault : plan.faults) {
     const std::size_t least = fault.kind == FaultKind::kCutOneWay ? 2 : 1;
-    if (fault.replicas.size() < least) return refuse(fmt::format("{} names too few replicas", NameOf(fault.kind)));
+    if (fault.replicas.size() < least)
+      return refuse(fmt::format("{} names too few replicas", NameOf(fault.kind)));
     for (const std::uint32_t r : fault.replicas) {
-      if (r >= plan.replicas) return refuse(fmt::format("{} names replica {}", NameOf(fault.kind), r));
+      if (r >= plan.replicas)
+        return refuse(fmt::format("{} names replica {}", NameOf(fault.kind), r));
     }
     if (fault.at < 0s || fault.length < 0s) return refuse("a fault's time is negative");
   }
   for (const PlannedOp& op : plan.ops) {
-    if (op.client >= plan.clients) return refuse(fmt::format("an operation names client {}", op.client));
+    if (op.client >= plan.clients)
+      return refuse(fmt::format("an operation names client {}", op.client));
     if (op.at < 0s) return refuse("an operation's time is negative");
   }
   if (!KeepsBudget(plan.faults, plan.replicas)) {

@@ -25,9 +25,9 @@ enum class FaultKind : std::uint8_t {
   kLossyLinks,    ///< `amount` of 1000 segments are lost on every link of the replicas
   kSyncFailure,   ///< the next fsync fails
   kDiskFull,
-  kSlowDisk,      ///< one operation in ten takes up to `amount` microseconds
-  kClockJump,     ///< the wall clock is off by `amount` nanoseconds
-  kClockDrift,    ///< both clocks gain `amount` ns a second
+  kSlowDisk,    ///< one operation in ten takes up to `amount` microseconds
+  kClockJump,   ///< the wall clock is off by `amount` nanoseconds
+  kClockDrift,  ///< both clocks gain `amount` ns a second
 };
 inline constexpr std::size_t kFaultKinds = 15;
 std::string_view NameOf(FaultKind kind);
@@ -42,7 +42,15 @@ struct FaultEvent {
 };
 
 enum class OpKind : std::uint8_t {
-  kGet, kStaleGet, kPut, kDelete, kSwap, kGuardedPut, kTwoKeyTxn, kRange, kLeasedPut,
+  kGet,
+  kStaleGet,
+  kPut,
+  kDelete,
+  kSwap,
+  kGuardedPut,
+  kTwoKeyTxn,
+  kRange,
+  kLeasedPut,
 };
 inline constexpr std::size_t kOpKinds = 9;
 std::string_view NameOf(OpKind kind);
@@ -58,29 +66,30 @@ struct PlannedOp {
   friend bool operator==(const PlannedOp&, const PlannedOp&) = default;
 };
 
-/// A whole run, spelled out: it can be printed, read back, and made smaller by hand or by Shrink. Together
-/// with the program's version it decides everything that happens.
+/// A whole run, spelled out: it can be printed, read back, and made smaller by hand or by Shrink.
+/// Together with the program's version it decides everything that happens.
 struct Plan {
   std::uint64_t seed = 0;  ///< of the simulation's own draws
   std::uint32_t replicas = 3;
   std::uint32_t clients = 4;
   std::uint32_t watchers = 1;
-  bool chaos = false;      ///< seeded order of ready work
+  bool chaos = false;  ///< seeded order of ready work
   std::int64_t link_delay_max_us = 500;
   std::int64_t link_loss_permille = 0;
   std::int64_t stream_split_permille = 100;
   std::int64_t sync_max_us = 1000;
   Duration request_timeout = 3s;
 
-  /// Safety: until then faults come and go. Whatever is answered must be right; nothing need be answered.
+  /// Safety: until then faults come and go. Whatever is answered must be right; nothing need be
+  /// answered.
   Duration safety{};
   std::vector<FaultEvent> faults;  ///< by time
   std::vector<PlannedOp> ops;      ///< by time
 
-  /// Liveness: then the core is healed for good, and everybody else is gone for good. All that is asked
-  /// must be answered and the core must converge within `liveness`.
+  /// Liveness: then the core is healed for good, and everybody else is gone for good. All that is
+  /// asked must be answered and the core must converge within `liveness`.
   std::vector<std::uint32_t> core;
-  bool rest_is_dead = true;        ///< else: alive, but cut off from core and clients
+  bool rest_is_dead = true;  ///< else: alive, but cut off from core and clients
   Duration liveness = 60s;
   std::uint32_t liveness_ops = 5;  ///< that each client must get through
   friend bool operator==(const Plan&, const Plan&) = default;
@@ -92,12 +101,13 @@ struct PlanLimits {
   std::uint32_t faults_max = 24;
 };
 
-/// Draws a plan. Swarm: each fault kind and each kind of operation is left out with probability one half
-/// [Groce et al. 2012, "Swarm testing" §3]; one op kind that writes and one that reads always remain.
-/// Budget: at no time is more than a minority of the replicas down or with a troubled disk.
+/// Draws a plan. Swarm: each fault kind and each kind of operation is left out with probability one
+/// half [Groce et al. 2012, "Swarm testing" §3]; one op kind that writes and one that reads always
+/// remain. Budget: at no time is more than a minority of the replicas down or with a troubled disk.
 Plan DrawPlan(std::uint64_t seed, const PlanLimits& limits = {});
 
-/// Whether the plan keeps the budget and its numbers are in range; error kInvalidArgument says why not.
+/// Whether the plan keeps the budget and its numbers are in range; error kInvalidArgument says why
+/// not.
 Status Validate(const Plan& plan);
 
 /// JSON, one member, fault or operation a line.

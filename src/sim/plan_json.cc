@@ -101,7 +101,8 @@ std::string ToJson(const Plan& plan) {
       "{{\"seed\": {},\n \"replicas\": {}, \"clients\": {}, \"watchers\": {}, \"chaos\": {},\n"
       " \"link_delay_max_us\": {}, \"link_loss_permille\": {}, \"stream_split_permille\": {},\n"
       " \"sync_max_us\": {}, \"request_timeout_ns\": {}, \"safety_ns\": {},\n"
-      " \"core\": [{}], \"rest_is_dead\": {}, \"liveness_ns\": {}, \"liveness_ops\": {},\n \"faults\": [",
+      " \"core\": [{}], \"rest_is_dead\": {}, \"liveness_ns\": {}, \"liveness_ops\": {},\n "
+      "\"faults\": [",
       plan.seed, plan.replicas, plan.clients, plan.watchers, plan.chaos, plan.link_delay_max_us,
       plan.link_loss_permille, plan.stream_split_permille, plan.sync_max_us,
       plan.request_timeout.count(), plan.safety.count(), fmt::join(plan.core, ", "),
@@ -109,15 +110,17 @@ std::string ToJson(const Plan& plan) {
   for (std::size_t i = 0; i < plan.faults.size(); ++i) {
     const FaultEvent& f = plan.faults[i];
     out += fmt::format(
-        "{}\n  {{\"kind\": \"{}\", \"at_ns\": {}, \"length_ns\": {}, \"replicas\": [{}], \"amount\": {}}}",
-        i == 0 ? "" : ",", NameOf(f.kind), f.at.count(), f.length.count(), fmt::join(f.replicas, ", "),
-        f.amount);
+        "{}\n  {{\"kind\": \"{}\", \"at_ns\": {}, \"length_ns\": {}, \"replicas\": [{}], "
+        "\"amount\": {}}}",
+        i == 0 ? "" : ",", NameOf(f.kind), f.at.count(), f.length.count(),
+        fmt::join(f.replicas, ", "), f.amount);
   }
   out += "],\n \"ops\": [";
   for (std::size_t i = 0; i < plan.ops.size(); ++i) {
     const PlannedOp& op = plan.ops[i];
     out += fmt::format(
-        "{}\n  {{\"id\": {}, \"client\": {}, \"kind\": \"{}\", \"key\": {}, \"other_key\": {}, \"at_ns\": {}}}",
+        "{}\n  {{\"id\": {}, \"client\": {}, \"kind\": \"{}\", \"key\": {}, \"other_key\": {}, "
+        "\"at_ns\": {}}}",
         i == 0 ? "" : ",", op.id, op.client, NameOf(op.kind), op.key, op.other_key, op.at.count());
   }
   return out + "]}\n";

@@ -12,7 +12,8 @@
 namespace coterie::sim {
 namespace {
 
-/// One run. Members are destroyed bottom up: first the simulation with all frames, then what they use.
+/// One run. Members are destroyed bottom up: first the simulation with all frames, then what they
+/// use.
 class Run {
  public:
   Run(const Plan& plan, const ClusterFactory& factory, const RunOptions& options)
@@ -20,10 +21,12 @@ class Run {
     cluster_ = factory(simulation_, plan_);
     COT_ASSERT(cluster_ != nullptr);
     for (std::uint32_t i = 0; i < plan_.clients; ++i) {
-      clients_.push_back(simulation_.AddNode(fmt::format("client{}", i), fmt::format("10.9.1.{}", i + 1)));
+      clients_.push_back(
+          simulation_.AddNode(fmt::format("client{}", i), fmt::format("10.9.1.{}", i + 1)));
     }
     for (std::uint32_t i = 0; i < plan_.watchers; ++i) {
-      watchers_.push_back(simulation_.AddNode(fmt::format("watcher{}", i), fmt::format("10.9.2.{}", i + 1)));
+      watchers_.push_back(
+          simulation_.AddNode(fmt::format("watcher{}", i), fmt::format("10.9.2.{}", i + 1)));
     }
     std::vector<runtime::NodeHandle> outside = clients_;
     outside.insert(outside.end(), watchers_.begin(), watchers_.end());
@@ -83,7 +86,8 @@ class Run {
     report_.explanation = fmt::format("{}: {}", judge, why);
   }
 
-  /// Runs in small steps until `problem` answers "", or says what is still wrong after plan.liveness.
+  /// Runs in small steps until `problem` answers "", or says what is still wrong after
+  /// plan.liveness.
   std::string Await(const std::function<std::string()>& problem) {
     const Instant limit = simulation_.Now() + plan_.liveness;
     for (;;) {
@@ -99,8 +103,8 @@ class Run {
       std::string out;
       for (std::uint32_t i = 0; i < plan_.clients; ++i) {
         if (state_.answered_live[i] >= plan_.liveness_ops) continue;
-        out += fmt::format("{}client {} got {} of {} answers from the core", out.empty() ? "" : ", ", i,
-                           state_.answered_live[i], plan_.liveness_ops);
+        out += fmt::format("{}client {} got {} of {} answers from the core",
+                           out.empty() ? "" : ", ", i, state_.answered_live[i], plan_.liveness_ops);
       }
       return out.empty() ? "a client has not ended" : out;
     });
@@ -115,8 +119,8 @@ class Run {
     const std::string behind = Await([this]() -> std::string {
       for (const check::Watch& watch : state_.watches) {
         if (CoveredBy(watch) < must_reach_) {
-          return fmt::format("watch {} has covered revision {}, not {}", watch.name, CoveredBy(watch),
-                             must_reach_);
+          return fmt::format("watch {} has covered revision {}, not {}", watch.name,
+                             CoveredBy(watch), must_reach_);
         }
       }
       return "";
@@ -156,7 +160,8 @@ class Run {
     }
     for (const check::Watch& watch : report_.watches) {
       for (const check::WatchAttempt& attempt : watch.attempts) {
-        for (const check::WatchResponse& r : attempt.responses) report_.watch_events += r.events.size();
+        for (const check::WatchResponse& r : attempt.responses)
+          report_.watch_events += r.events.size();
       }
     }
   }
@@ -193,21 +198,25 @@ RunReport RunTwice(const Plan& plan, const ClusterFactory& factory, const RunOpt
   if (first.trace_hash == second.trace_hash && same_history) return first;
   first.answer = check::Answer::kViolation;
   first.judge = "determinism";
-  first.explanation = fmt::format("determinism: two runs of one plan differ: trace {:016x} of {} events and {:016x} of {}",
-                                  first.trace_hash, first.events, second.trace_hash, second.events);
+  first.explanation = fmt::format(
+      "determinism: two runs of one plan differ: trace {:016x} of {} events and {:016x} of {}",
+      first.trace_hash, first.events, second.trace_hash, second.events);
   return first;
 }
 
 std::string Summary(const Plan& plan, const RunReport& report) {
   return fmt::format(
-      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; {} watch events; {} faults, {} crashes; longest "
+      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; {} watch events; {} faults, {} "
+      "crashes; longest "
       "gap {}; {:.1f} s in {} events; trace {:016x}",
       plan.seed, check::NameOf(report.answer), report.judge.empty() ? "" : " by ", report.judge,
-      report.answered, report.failed, report.unknown, report.watch_events, report.faults, report.crashes,
-      check::TimeText(report.longest_gap.length_ns()),
+      report.answered, report.failed, report.unknown, report.watch_events, report.faults,
+      report.crashes, check::TimeText(report.longest_gap.length_ns()),
       static_cast<double>(report.simulated.count()) / 1e9, report.events, report.trace_hash);
 }
 
-std::string ReproCommand(const Plan& plan) { return fmt::format("coterie sim --seed {:#x}", plan.seed); }
+std::string ReproCommand(const Plan& plan) {
+  return fmt::format("coterie sim --seed {:#x}", plan.seed);
+}
 
 }  // namespace coterie::sim

@@ -26,37 +26,39 @@ struct RunReport {
   check::Answer answer = check::Answer::kOk;
   /// Which judge said so and why: "linearizable: key k1: ..."; empty if ok.
   std::string explanation;
-  /// The judge alone: "linearizable", "revisions", "watches", "liveness", "convergence", "invariant",
-  /// "determinism"; empty if ok. A smaller plan must fail before the same one.
+  /// The judge alone: "linearizable", "revisions", "watches", "liveness", "convergence",
+  /// "invariant", "determinism"; empty if ok. A smaller plan must fail before the same one.
   std::string judge;
   std::uint64_t trace_hash = 0;
   std::uint64_t events = 0;
   Duration simulated{};
   std::uint64_t faults = 0;
-  std::uint64_t crashes = 0;   ///< replicas that ended themselves
+  std::uint64_t crashes = 0;  ///< replicas that ended themselves
   std::uint64_t answered = 0;
   std::uint64_t failed = 0;
   std::uint64_t unknown = 0;
   std::uint64_t watch_events = 0;
-  check::Gap longest_gap;      ///< in the safety phase, over all clients
+  check::Gap longest_gap;  ///< in the safety phase, over all clients
   check::History history;
   std::vector<check::Watch> watches;
 
   bool ok() const { return answer == check::Answer::kOk; }
 };
 
-/// Runs one plan from boot to verdict: the safety phase with its faults, the liveness phase on the core,
-/// then every judge the cluster supports. A function of the plan and the program alone.
+/// Runs one plan from boot to verdict: the safety phase with its faults, the liveness phase on the
+/// core, then every judge the cluster supports. A function of the plan and the program alone.
 RunReport RunPlan(const Plan& plan, const ClusterFactory& factory, const RunOptions& options = {});
 
 /// RunPlan of DrawPlan(seed).
 RunReport RunSeed(std::uint64_t seed, const ClusterFactory& factory, const PlanLimits& limits = {},
                   const RunOptions& options = {});
 
-/// Runs the plan twice: a difference in trace hash or history is a violation by the judge "determinism".
+/// Runs the plan twice: a difference in trace hash or history is a violation by the judge
+/// "determinism".
 RunReport RunTwice(const Plan& plan, const ClusterFactory& factory, const RunOptions& options = {});
 
-/// One line for people: "seed 0x2a ok: 312 answered, 4 failed, 9 unknown; 7 faults; 21.4 s in 48211 events; trace 5f..".
+/// One line for people: "seed 0x2a ok: 312 answered, 4 failed, 9 unknown; 7 faults; 21.4 s in 48211
+/// events; trace 5f..".
 std::string Summary(const Plan& plan, const RunReport& report);
 /// The command that runs it again: "coterie sim --seed 0x2a".
 std::string ReproCommand(const Plan& plan);

@@ -25,7 +25,8 @@ std::optional<Plan> FindFailure(ToyBug bug, std::uint64_t seeds, std::string* ju
   return std::nullopt;
 }
 
-// A cluster without a bug is never condemned, whatever faults the seeds bring; and the seeds do bring some.
+// A cluster without a bug is never condemned, whatever faults the seeds bring; and the seeds do
+// bring some.
 TEST(Runner, SoundClusterPasses) {
   std::uint64_t faults = 0;
   std::uint64_t doubtful = 0;
@@ -52,7 +53,8 @@ TEST(Runner, PlansAreDeterministic) {
     const Plan plan = DrawPlan(seed, kSmall);
     const RunReport report = RunTwice(plan, ToyFactory(ToyBug::kNone));
     EXPECT_TRUE(report.ok()) << report.explanation;
-    EXPECT_NE(report.trace_hash, RunSeed(seed + 1000, ToyFactory(ToyBug::kNone), kSmall).trace_hash);
+    EXPECT_NE(report.trace_hash,
+              RunSeed(seed + 1000, ToyFactory(ToyBug::kNone), kSmall).trace_hash);
   }
 }
 
@@ -84,8 +86,8 @@ TEST(Runner, LostLivenessIsCaught) {
   EXPECT_EQ(judge, "liveness");
 }
 
-// A condemned plan shrinks to something a person can read, and still fails before the same judge, also
-// after it was printed and read back.
+// A condemned plan shrinks to something a person can read, and still fails before the same judge,
+// also after it was printed and read back.
 TEST(Runner, FailuresShrink) {
   std::string judge;
   const std::optional<Plan> plan = FindFailure(ToyBug::kCachedReads, 10, &judge);

@@ -32,7 +32,8 @@ class Shrinker {
   template <class T>
   bool Minimise(std::vector<T> Plan::* member) {
     bool smaller = false;
-    for (std::size_t chunk = std::max<std::size_t>((best_.*member).size(), 1); chunk > 0; chunk /= 2) {
+    for (std::size_t chunk = std::max<std::size_t>((best_.*member).size(), 1); chunk > 0;
+         chunk /= 2) {
       for (std::size_t at = 0; at < (best_.*member).size();) {
         Plan candidate = best_;
         auto& items = candidate.*member;
@@ -87,7 +88,8 @@ class Shrinker {
 
 }  // namespace
 
-ShrinkResult Shrink(Plan plan, const std::function<bool(const Plan&)>& fails, std::uint32_t runs_max) {
+ShrinkResult Shrink(Plan plan, const std::function<bool(const Plan&)>& fails,
+                    std::uint32_t runs_max) {
   return Shrinker(std::move(plan), fails, runs_max).Run();
 }
 

@@ -212,7 +212,8 @@ void ToyCluster::Apply(Operation& op) {
   check::WatchResponse response{.revision = store_.revision()};
   for (const auto& [key, kv] : before) {
     if (store_.live().contains(key)) continue;
-    response.events.push_back({.deleted = true, .kv = {key, "", 0, store_.revision(), 0}, .prev_kv = kv});
+    response.events.push_back(
+        {.deleted = true, .kv = {key, "", 0, store_.revision(), 0}, .prev_kv = kv});
   }
   for (const auto& [key, kv] : store_.live()) {
     const auto old = before.find(key);

@@ -13,15 +13,16 @@ namespace coterie::sim {
 /// How a toy replica is broken.
 enum class ToyBug : std::uint8_t {
   kNone,
-  kCachedReads,   ///< a replica answers gets from a copy that it renews every 300 ms
-  kEarlyAck,      ///< a put is answered first and applied 20 ms later, unless the replica dies
-  kSkipsEvents,   ///< a watch that resumes skips one change
+  kCachedReads,     ///< a replica answers gets from a copy that it renews every 300 ms
+  kEarlyAck,        ///< a put is answered first and applied 20 ms later, unless the replica dies
+  kSkipsEvents,     ///< a watch that resumes skips one change
   kDeafAfterPause,  ///< a replica that was paused for 100 ms answers nothing any more
-  kRealEntropy,   ///< an address decides how long an answer takes
+  kRealEntropy,     ///< an address decides how long an answer takes
 };
 
-/// For tests of the framework: replicas that serve one store that stands beside them all, never down and never
-/// torn, over a line protocol on simulated streams. Linearizable and live, but for the bug.
+/// For tests of the framework: replicas that serve one store that stands beside them all, never
+/// down and never torn, over a line protocol on simulated streams. Linearizable and live, but for
+/// the bug.
 class ToyCluster final : public Cluster {
  public:
   ToyCluster(runtime::Simulation& simulation, const Plan& plan, ToyBug bug);

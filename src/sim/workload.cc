@@ -22,13 +22,15 @@ Operation MakeOperation(const PlannedOp& planned, const LastSeen& seen) {
   const auto known = seen.find(key);
   Operation op;
   switch (planned.kind) {
-    case OpKind::kGet: return check::Get(planned.client, key);
+    case OpKind::kGet:
+      return check::Get(planned.client, key);
     case OpKind::kStaleGet:
       op = check::Get(planned.client, key);
       op.serializable = true;
       return op;
     case OpKind::kPut:
-    case OpKind::kLeasedPut: return check::Put(planned.client, key, value);
+    case OpKind::kLeasedPut:
+      return check::Put(planned.client, key, value);
     case OpKind::kDelete:
       op = check::Delete(planned.client, key);
       op.success[0].prev_kv = planned.id % 2 == 0;
@@ -46,7 +48,8 @@ Operation MakeOperation(const PlannedOp& planned, const LastSeen& seen) {
     case OpKind::kTwoKeyTxn:
       op = check::Put(planned.client, key, value);
       if (planned.other_key != planned.key) {
-        op.success.push_back({.kind = Step::Kind::kPut, .key = KeyName(planned.other_key), .value = value});
+        op.success.push_back(
+            {.kind = Step::Kind::kPut, .key = KeyName(planned.other_key), .value = value});
       }
       op.success.push_back({.kind = Step::Kind::kGet, .key = KeyName(planned.other_key)});
       return op;
@@ -83,7 +86,8 @@ class Client {
         }
         op.success[0].lease = *lease;
         // The lease may end, and remove the key, any time from now on.
-        state_.recorder.AddUnknown(check::Delete(kLeases + planned.id, op.success[0].key), world_.Now());
+        state_.recorder.AddUnknown(check::Delete(kLeases + planned.id, op.success[0].key),
+                                   world_.Now());
       }
       const bool answered = co_await Run(std::move(op));
       if (!answered) MoveOn();
@@ -109,15 +113,17 @@ class Client {
 
   void MoveOn() {
     const auto& core = state_.plan.core;
-    replica_ = state_.live ? core[world_.random().Below(core.size())]
-                           : static_cast<std::uint32_t>(world_.random().Below(state_.plan.replicas));
+    replica_ = state_.live
+                   ? core[world_.random().Below(core.size())]
+                   : static_cast<std::uint32_t>(world_.random().Below(state_.plan.replicas));
     client_ = cluster_.NewClient(world_, replica_);
   }
 
   runtime::Task<bool> Run(Operation op) {
     op.endpoint = fmt::format("replica {}", replica_);
     const std::size_t number = state_.recorder.Begin(op, world_.Now());
-    Result<Operation> answer = co_await client_->Execute(std::move(op), state_.plan.request_timeout);
+    Result<Operation> answer =
+        co_await client_->Execute(std::move(op), state_.plan.request_timeout);
     state_.recorder.End(number, answer, world_.Now());
     if (!answer) co_return false;
     if (answer->serializable) co_return true;  // a stale answer guards nothing
@@ -141,7 +147,9 @@ class AttemptSink final : public WatchSink {
  public:
   AttemptSink(check::WatchAttempt& attempt, Recorder& recorder, runtime::World& world)
       : attempt_(attempt), recorder_(recorder), world_(world) {}
-  void OnCreated(std::int64_t header_revision) override { attempt_.created_revision = header_revision; }
+  void OnCreated(std::int64_t header_revision) override {
+    attempt_.created_revision = header_revision;
+  }
   void OnResponse(check::WatchResponse response) override {
     response.time_ns = recorder_.Stamp(world_.Now());
     attempt_.responses.push_back(std::move(response));
@@ -228,8 +236,9 @@ runtime::Task<void> RunWatcher(runtime::World& world, Cluster& cluster, Workload
   watch.prev_kv = true;
   for (;;) {
     const auto& core = state.plan.core;
-    const auto replica = state.live ? core[world.random().Below(core.size())]
-                                    : static_cast<std::uint32_t>(world.random().Below(state.plan.replicas));
+    const auto replica =
+        state.live ? core[world.random().Below(core.size())]
+                   : static_cast<std::uint32_t>(world.random().Below(state.plan.replicas));
     const std::unique_ptr<KvClient> client = cluster.NewClient(world, replica);
     const std::int64_t start = ResumeAt(watch);
     check::WatchAttempt attempt;

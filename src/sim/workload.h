@@ -14,8 +14,8 @@
 
 namespace coterie::sim {
 
-/// Writes down what clients did. Its instants ascend strictly, in the order in which things happened, also
-/// where virtual time stands still.
+/// Writes down what clients did. Its instants ascend strictly, in the order in which things
+/// happened, also where virtual time stands still.
 class Recorder {
  public:
   /// The number under which to end the operation.
@@ -34,12 +34,11 @@ class Recorder {
 
 /// What clients and watchers share with the runner. Outlives them.
 struct WorkloadState {
-  explicit WorkloadState(const Plan& p)
-      : plan(p), watches(p.watchers), answered_live(p.clients) {}
+  explicit WorkloadState(const Plan& p) : plan(p), watches(p.watchers), answered_live(p.clients) {}
   const Plan& plan;
   Recorder recorder;
   std::vector<check::Watch> watches;
-  bool live = false;                  ///< the liveness phase has begun
+  bool live = false;  ///< the liveness phase has begun
   std::uint32_t clients_done = 0;
   std::vector<std::uint32_t> answered_live;  ///< per client
 };
@@ -48,12 +47,13 @@ inline constexpr std::string_view kKeyPrefix = "k";
 inline constexpr std::string_view kKeysBegin = "k";
 inline constexpr std::string_view kKeysEnd = "l";
 
-/// Plays the planned operations of `client` against changing replicas, then, in the liveness phase, puts and
-/// gets against the core until plan.liveness_ops were answered. The main of a client node.
+/// Plays the planned operations of `client` against changing replicas, then, in the liveness phase,
+/// puts and gets against the core until plan.liveness_ops were answered. The main of a client node.
 runtime::Task<void> RunClient(runtime::World& world, Cluster& cluster, WorkloadState& state,
                               std::uint32_t client);
 
-/// Watches all keys for ever, resuming at another replica when its stream ends. The main of a watcher node.
+/// Watches all keys for ever, resuming at another replica when its stream ends. The main of a
+/// watcher node.
 runtime::Task<void> RunWatcher(runtime::World& world, Cluster& cluster, WorkloadState& state,
                                std::uint32_t watcher);
 

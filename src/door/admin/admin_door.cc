@@ -17,7 +17,8 @@ std::optional<std::string_view> Parameter(std::string_view query, std::string_vi
     const std::string_view pair = query.substr(0, end);
     query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
     const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name)
+      return pair.substr(equals + 1);
   }
   return std::nullopt;
 }
@@ -36,7 +37,8 @@ net::HttpResponse Refusal(int status, const Error& error) {
 
 }  // namespace
 
-AdminDoor::AdminDoor(node::Node& node, std::string version) : node_(node), version_(std::move(version)) {}
+AdminDoor::AdminDoor(node::Node& node, std::string version)
+    : node_(node), version_(std::move(version)) {}
 
 net::HttpHandler AdminDoor::Http() {
   return [this](net::HttpRequest request) { return Handle(std::move(request)); };
@@ -51,7 +53,8 @@ runtime::Task<net::HttpResponse> AdminDoor::Handle(net::HttpRequest request) {
     co_return net::HttpResponse{.status = 405, .body = "GET only\n"};
   }
   if (request.path == "/status") {
-    co_return net::HttpResponse{.content_type = "application/json", .body = StatusJson(node_, version_)};
+    co_return net::HttpResponse{.content_type = "application/json",
+                                .body = StatusJson(node_, version_)};
   }
   if (request.path == "/metrics") {
     co_return net::HttpResponse{.content_type = "text/plain; version=0.0.4",

@@ -40,12 +40,12 @@ void RegisterCluster(Shared& shared, net::GrpcMethods& methods) {
                   return MemberList(shared, context, std::move(request));
                 });
   for (const char* method : {"MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"}) {
-    methods.Unary("/etcdserverpb.Cluster/" + std::string(method),
-                  [method](const GrpcContext&, std::string) {
-                    return Ready(std::unexpected(net::GrpcStatus{
-                        net::GrpcCode::kUnimplemented,
-                        std::string(method) + ": members are set by the configuration"}));
-                  });
+    methods.Unary(
+        "/etcdserverpb.Cluster/" + std::string(method), [method](const GrpcContext&, std::string) {
+          return Ready(std::unexpected(
+              net::GrpcStatus{net::GrpcCode::kUnimplemented,
+                              std::string(method) + ": members are set by the configuration"}));
+        });
   }
 }
 

@@ -21,7 +21,8 @@ class DoorTest : public testing::Test {
     context.headers = &headers;
   }
 
-  static runtime::Task<void> Collect(runtime::Task<net::GrpcReply> call, std::optional<net::GrpcReply>* into) {
+  static runtime::Task<void> Collect(runtime::Task<net::GrpcReply> call,
+                                     std::optional<net::GrpcReply>* into) {
     into->emplace(co_await std::move(call));
   }
 
@@ -34,7 +35,8 @@ class DoorTest : public testing::Test {
     scope.Spawn(Collect((*handler)(context, std::move(request)), &reply));
     world.executor().Settle();
     EXPECT_TRUE(reply.has_value()) << path << " has not answered";
-    return reply ? std::move(*reply) : std::unexpected(net::GrpcStatus{net::GrpcCode::kUnknown, "none"});
+    return reply ? std::move(*reply)
+                 : std::unexpected(net::GrpcStatus{net::GrpcCode::kUnknown, "none"});
   }
 
   template <class Response, class Request>

@@ -51,36 +51,62 @@ std::unexpected<GrpcStatus> Refuse(EtcdError error) { return std::unexpected(Sta
 GrpcStatus StatusOf(const Error& error) {
   const bool unknown = error.outcome == Outcome::kUnknown;
   switch (error.code) {
-    case ErrorCode::kInvalidArgument: return InvalidArgument(error);
-    case ErrorCode::kEmptyKey: return StatusOf(EtcdError::kEmptyKey);
-    case ErrorCode::kKeyNotFound: return StatusOf(EtcdError::kKeyNotFound);
-    case ErrorCode::kDuplicateKey: return StatusOf(EtcdError::kDuplicateKey);
-    case ErrorCode::kTooManyOperations: return StatusOf(EtcdError::kTooManyOperations);
-    case ErrorCode::kTooLarge: return StatusOf(EtcdError::kRequestTooLarge);
-    case ErrorCode::kCompacted: return StatusOf(EtcdError::kCompacted);
-    case ErrorCode::kFutureRevision: return StatusOf(EtcdError::kFutureRevision);
-    case ErrorCode::kLeaseTtlTooLarge: return StatusOf(EtcdError::kLeaseTtlTooLarge);
-    case ErrorCode::kLeaseNotFound: return StatusOf(EtcdError::kLeaseNotFound);
-    case ErrorCode::kLeaseExists: return StatusOf(EtcdError::kLeaseExists);
-    case ErrorCode::kDiskFull: return StatusOf(EtcdError::kNoSpace);
-    case ErrorCode::kOverloaded: return StatusOf(EtcdError::kTooManyRequests);
-    case ErrorCode::kNotLeader: return StatusOf(EtcdError::kNotLeader);
-    case ErrorCode::kBadTransferee: return StatusOf(EtcdError::kBadLeaderTransferee);
-    case ErrorCode::kWrongCluster: return StatusOf(EtcdError::kClusterIdMismatch);
-    case ErrorCode::kPermissionDenied: return StatusOf(EtcdError::kPermissionDenied);
-    case ErrorCode::kCorruptState: return StatusOf(EtcdError::kCorrupt);
-    case ErrorCode::kCancelled: return StatusOf(EtcdError::kRequestCanceled);
-    case ErrorCode::kNoLeader: return StatusOf(EtcdError::kNoLeader);
-    case ErrorCode::kStopped: return StatusOf(EtcdError::kStopped);
-    case ErrorCode::kTimedOut: return StatusOf(EtcdError::kTimedOut);
+    case ErrorCode::kInvalidArgument:
+      return InvalidArgument(error);
+    case ErrorCode::kEmptyKey:
+      return StatusOf(EtcdError::kEmptyKey);
+    case ErrorCode::kKeyNotFound:
+      return StatusOf(EtcdError::kKeyNotFound);
+    case ErrorCode::kDuplicateKey:
+      return StatusOf(EtcdError::kDuplicateKey);
+    case ErrorCode::kTooManyOperations:
+      return StatusOf(EtcdError::kTooManyOperations);
+    case ErrorCode::kTooLarge:
+      return StatusOf(EtcdError::kRequestTooLarge);
+    case ErrorCode::kCompacted:
+      return StatusOf(EtcdError::kCompacted);
+    case ErrorCode::kFutureRevision:
+      return StatusOf(EtcdError::kFutureRevision);
+    case ErrorCode::kLeaseTtlTooLarge:
+      return StatusOf(EtcdError::kLeaseTtlTooLarge);
+    case ErrorCode::kLeaseNotFound:
+      return StatusOf(EtcdError::kLeaseNotFound);
+    case ErrorCode::kLeaseExists:
+      return StatusOf(EtcdError::kLeaseExists);
+    case ErrorCode::kDiskFull:
+      return StatusOf(EtcdError::kNoSpace);
+    case ErrorCode::kOverloaded:
+      return StatusOf(EtcdError::kTooManyRequests);
+    case ErrorCode::kNotLeader:
+      return StatusOf(EtcdError::kNotLeader);
+    case ErrorCode::kBadTransferee:
+      return StatusOf(EtcdError::kBadLeaderTransferee);
+    case ErrorCode::kWrongCluster:
+      return StatusOf(EtcdError::kClusterIdMismatch);
+    case ErrorCode::kPermissionDenied:
+      return StatusOf(EtcdError::kPermissionDenied);
+    case ErrorCode::kCorruptState:
+      return StatusOf(EtcdError::kCorrupt);
+    case ErrorCode::kCancelled:
+      return StatusOf(EtcdError::kRequestCanceled);
+    case ErrorCode::kNoLeader:
+      return StatusOf(EtcdError::kNoLeader);
+    case ErrorCode::kStopped:
+      return StatusOf(EtcdError::kStopped);
+    case ErrorCode::kTimedOut:
+      return StatusOf(EtcdError::kTimedOut);
     // Dropped by a leader on its way out: nothing happened, and another try may find the next one.
-    case ErrorCode::kProposalDropped: return StatusOf(EtcdError::kLeaderChanged);
+    case ErrorCode::kProposalDropped:
+      return StatusOf(EtcdError::kLeaderChanged);
     case ErrorCode::kLeaderChanged:
       return StatusOf(unknown ? EtcdError::kTimedOutLeaderFailed : EtcdError::kLeaderChanged);
     case ErrorCode::kConnectFailed:
-    case ErrorCode::kConnectionClosed: return StatusOf(EtcdError::kTimedOutConnectionLost);
-    case ErrorCode::kUnimplemented: return Unexpected(GrpcCode::kUnimplemented, error);
-    default: return Unexpected(GrpcCode::kInternal, error);
+    case ErrorCode::kConnectionClosed:
+      return StatusOf(EtcdError::kTimedOutConnectionLost);
+    case ErrorCode::kUnimplemented:
+      return Unexpected(GrpcCode::kUnimplemented, error);
+    default:
+      return Unexpected(GrpcCode::kInternal, error);
   }
 }
 

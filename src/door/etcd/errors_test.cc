@@ -10,8 +10,9 @@ namespace {
 
 using net::GrpcCode;
 
-// Every text that an etcd server may answer with and its code, as in etcd's api/v3rpc/rpctypes/error.go.
-// Kept apart from the door's own table on purpose: the two are compared.
+// Every text that an etcd server may answer with and its code, as in etcd's
+// api/v3rpc/rpctypes/error.go. Kept apart from the door's own table on purpose: the two are
+// compared.
 const std::map<std::string, GrpcCode>& EtcdTexts() {
   static const std::map<std::string, GrpcCode> texts = [] {
     std::map<std::string, GrpcCode> all;
@@ -105,7 +106,8 @@ TEST(EtcdErrors, ErrorsOfTheRoomsBelowAreTranslated) {
        "etcdserver: request timed out, possibly due to previous leader failure"},
       {ErrorCode::kTimedOut, Outcome::kUnknown, GrpcCode::kUnavailable,
        "etcdserver: request timed out"},
-      {ErrorCode::kStopped, Outcome::kUnknown, GrpcCode::kUnavailable, "etcdserver: server stopped"},
+      {ErrorCode::kStopped, Outcome::kUnknown, GrpcCode::kUnavailable,
+       "etcdserver: server stopped"},
       {ErrorCode::kNotLeader, Outcome::kNotApplied, GrpcCode::kFailedPrecondition,
        "etcdserver: not leader"},
       {ErrorCode::kBadTransferee, Outcome::kNotApplied, GrpcCode::kFailedPrecondition,
@@ -120,8 +122,8 @@ TEST(EtcdErrors, ErrorsOfTheRoomsBelowAreTranslated) {
   }
 }
 
-// Claim: an invalid argument carries the text that the check gave, so that "value is provided" and its
-// like need no code of their own.
+// Claim: an invalid argument carries the text that the check gave, so that "value is provided" and
+// its like need no code of their own.
 TEST(EtcdErrors, InvalidArgumentsKeepTheirText) {
   for (const char* text : {"value is provided", "lease is provided", "invalid sort option"}) {
     const net::GrpcStatus status =
@@ -133,8 +135,8 @@ TEST(EtcdErrors, InvalidArgumentsKeepTheirText) {
   }
 }
 
-// Claim: no answer to a write that may have been applied has one of the two texts on which etcd's clients
-// repeat a write by themselves [etcd client/v3/retry.go, isSafeRetryMutableRPC].
+// Claim: no answer to a write that may have been applied has one of the two texts on which etcd's
+// clients repeat a write by themselves [etcd client/v3/retry.go, isSafeRetryMutableRPC].
 TEST(EtcdErrors, UnknownOutcomesAreNeverSilentlyRepeated) {
   for (int number = 0; number < 10000; ++number) {
     const ErrorInfo* info = FindError(CodeText(static_cast<ErrorCode>(number)));

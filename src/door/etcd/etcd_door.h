@@ -24,17 +24,19 @@ struct EtcdDoorOptions {
   std::size_t txn_operations_max = 128;
   std::int64_t lease_ttl_min_seconds = 2;  ///< shorter leases are raised to it
   std::size_t watchers_max = 65536;        ///< per stream; one more is refused
-  std::size_t watch_answers_max = 1024;    ///< unsent created/canceled answers before receiving pauses
-  std::size_t watch_batch_bytes = 256u << 10;     ///< polled from one watcher in its turn
-  std::size_t watch_fragment_bytes = 1536u << 10; ///< of one message to a watcher that asked for fragments
+  std::size_t watch_answers_max =
+      1024;  ///< unsent created/canceled answers before receiving pauses
+  std::size_t watch_batch_bytes = 256u << 10;  ///< polled from one watcher in its turn
+  std::size_t watch_fragment_bytes =
+      1536u << 10;  ///< of one message to a watcher that asked for fragments
   Duration watch_progress_interval = std::chrono::minutes(10);  ///< plus up to a tenth, at random
 };
 
-/// Serves the etcd v3 API for one keyspace: KV, Watch, Lease, Cluster and Maintenance over gRPC, and the
-/// health pages over HTTP. README.md lists every method and limit.
+/// Serves the etcd v3 API for one keyspace: KV, Watch, Lease, Cluster and Maintenance over gRPC,
+/// and the health pages over HTTP. README.md lists every method and limit.
 ///
-/// Handlers run on the keyspace's reactor and refer to the door: it must outlive the server that calls
-/// them, and the keyspace must outlive the door.
+/// Handlers run on the keyspace's reactor and refer to the door: it must outlive the server that
+/// calls them, and the keyspace must outlive the door.
 class EtcdDoor {
  public:
   EtcdDoor(node::KvKeyspace& keyspace, EtcdDoorOptions options);

@@ -1,5 +1,6 @@
-// Debian's etcdctl against the door and against Debian's etcd: the same commands in the same order must
-// print the same. What differs by nature is masked: addresses, ids, terms, versions, sizes, hashes.
+// Debian's etcdctl against the door and against Debian's etcd: the same commands in the same order
+// must print the same. What differs by nature is masked: addresses, ids, terms, versions, sizes,
+// hashes.
 #include <gtest/gtest.h>
 
 #include <regex>
@@ -16,7 +17,8 @@ struct Peer {
 
   std::string Run(std::string command) {
     const auto replace = [&](const std::string& what, const std::string& with) {
-      for (std::size_t at = command.find(what); at != std::string::npos; at = command.find(what, at)) {
+      for (std::size_t at = command.find(what); at != std::string::npos;
+           at = command.find(what, at)) {
         command.replace(at, what.size(), with);
       }
     };
@@ -26,13 +28,14 @@ struct Peer {
     replace("LEASE", lease);
     std::string output = Shell("export ETCDCTL_API=3; " + command);
     std::smatch granted;
-    if (std::regex_search(output, granted, std::regex("lease ([0-9a-f]{16}) granted"))) lease = granted[1];
+    if (std::regex_search(output, granted, std::regex("lease ([0-9a-f]{16}) granted")))
+      lease = granted[1];
     return output;
   }
 };
 
-/// Reads the first COUNT lines that a command which does not end by itself prints, then kills it: asked to
-/// end, it might or might not find the time to release what it holds.
+/// Reads the first COUNT lines that a command which does not end by itself prints, then kills it:
+/// asked to end, it might or might not find the time to release what it holds.
 std::string FirstLines(int count, const std::string& command) {
   return "timeout 20 head -n " + std::to_string(count) + " < <(exec " + command +
          " 2>&1); kill -9 $!; wait $! 2>/dev/null";
@@ -58,7 +61,9 @@ class Etcdctl : public testing::Test {
   static constexpr char kPeerAddress[] = "127.0.0.78:23790";
   static constexpr char kPeerRaftAddress[] = "127.0.0.78:23800";
 
-  Etcdctl() : ours_server({SingleNodePath(), "127.0.0.1:0"}) { ours.endpoint = ours_server.FirstLine(); }
+  Etcdctl() : ours_server({SingleNodePath(), "127.0.0.1:0"}) {
+    ours.endpoint = ours_server.FirstLine();
+  }
 
   Peer ours;
   ServerProcess ours_server;
@@ -157,13 +162,31 @@ TEST_F(Etcdctl, PrintsWhatEtcdPrints) {
   const std::string dir = testing::TempDir() + "coterie_etcd_" + std::to_string(::getpid());
   const std::string client = std::string("http://") + kPeerAddress;
   const std::string raft = std::string("http://") + kPeerRaftAddress;
-  ServerProcess peer({"etcd", "--name", "solo", "--data-dir", dir, "--listen-client-urls", client,
-                      "--advertise-client-urls", client, "--listen-peer-urls", raft,
-                      "--initial-advertise-peer-urls", raft, "--initial-cluster", "solo=" + raft,
-                      "--log-level", "fatal", "--log-outputs", "/dev/null", "--logger", "zap"});
+  ServerProcess peer({"etcd",
+                      "--name",
+                      "solo",
+                      "--data-dir",
+                      dir,
+                      "--listen-client-urls",
+                      client,
+                      "--advertise-client-urls",
+                      client,
+                      "--listen-peer-urls",
+                      raft,
+                      "--initial-advertise-peer-urls",
+                      raft,
+                      "--initial-cluster",
+                      "solo=" + raft,
+                      "--log-level",
+                      "fatal",
+                      "--log-outputs",
+                      "/dev/null",
+                      "--logger",
+                      "zap"});
   Peer etcd{kPeerAddress, ""};
-  const std::string up = etcd.Run("for i in {1..100}; do CTL endpoint health >/dev/null 2>&1 && echo up "
-                                  "&& break; sleep 0.1; done");
+  const std::string up = etcd.Run(
+      "for i in {1..100}; do CTL endpoint health >/dev/null 2>&1 && echo up "
+      "&& break; sleep 0.1; done");
   ASSERT_EQ(up, "up\n") << "etcd did not start";
 
   int compared = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-// For this room's tests: a disk that holds nothing and keeps nothing, so that the in-memory engine opens
-// empty and at once in any World.
+// For this room's tests: a disk that holds nothing and keeps nothing, so that the in-memory engine
+// opens empty and at once in any World.
 
 #include <memory>
 #include <optional>
@@ -22,15 +22,21 @@ class EmptyDisk final : public runtime::Disk {
   using FilePtr = std::unique_ptr<runtime::File>;
 
  public:
-  Task<Result<FilePtr>> Open(std::string path, Mode) override { co_return Fail(ErrorCode::kNotFound, path); }
+  Task<Result<FilePtr>> Open(std::string path, Mode) override {
+    co_return Fail(ErrorCode::kNotFound, path);
+  }
   Task<Status> Rename(std::string, std::string) override { co_return Ok(); }
   Task<Status> Remove(std::string) override { co_return Ok(); }
   Task<Status> MakeDir(std::string) override { co_return Ok(); }
   Task<Status> SyncDir(std::string) override { co_return Ok(); }
-  Task<Result<std::vector<std::string>>> List(std::string) override { co_return std::vector<std::string>(); }
+  Task<Result<std::vector<std::string>>> List(std::string) override {
+    co_return std::vector<std::string>();
+  }
   Task<Result<bool>> Exists(std::string) override { co_return false; }
   Task<Result<std::uint64_t>> FreeBytes(std::string) override { co_return 0; }
-  Task<Result<FilePtr>> Lock(std::string path) override { co_return Fail(ErrorCode::kNotFound, path); }
+  Task<Result<FilePtr>> Lock(std::string path) override {
+    co_return Fail(ErrorCode::kNotFound, path);
+  }
 };
 
 /// Another World with an empty disk.
@@ -43,7 +49,9 @@ class DisklessWorld final : public runtime::World {
   runtime::Network& network() override { return world_.network(); }
   runtime::Disk& disk() override { return disk_; }
   Logger& log() override { return world_.log(); }
-  runtime::Task<void> Offload(std::function<void()> work) override { return world_.Offload(std::move(work)); }
+  runtime::Task<void> Offload(std::function<void()> work) override {
+    return world_.Offload(std::move(work));
+  }
   void Crash(std::string_view reason) override { world_.Crash(reason); }
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 
-// For this room's tests: a World of nothing but time and random numbers, and the streams and calls of a
-// client without a network. Nothing happens until Settle or Advance.
+// For this room's tests: a World of nothing but time and random numbers, and the streams and calls
+// of a client without a network. Nothing happens until Settle or Advance.
 
 #include <gtest/gtest.h>
 
@@ -78,7 +78,9 @@ class FakeWorld final : public runtime::World {
 /// A streaming call whose client is the test.
 class FakeStream final : public net::GrpcStream {
  public:
-  explicit FakeStream(FakeWorld& world) : changed_(world.executor()) { context_.headers = &headers_; }
+  explicit FakeStream(FakeWorld& world) : changed_(world.executor()) {
+    context_.headers = &headers_;
+  }
 
   const net::GrpcContext& context() const override { return context_; }
   runtime::Task<std::optional<std::string>> Receive() override {

@@ -21,7 +21,8 @@ struct Check {
 };
 
 Task<std::optional<std::string>> DataCorruption(Shared*) {
-  co_return std::nullopt;  // a replica that finds its state damaged stops; one that answers found none
+  co_return std::nullopt;  // a replica that finds its state damaged stops; one that answers found
+                           // none
 }
 
 Task<std::optional<std::string>> SerializableRead(Shared* shared) {
@@ -78,8 +79,7 @@ Task<HttpResponse> Health(Shared* shared, std::string query) {
     if (failure) reason = "RANGE ERROR:" + *failure;
   }
   const bool well = reason.empty();
-  co_return Json(well ? 200 : 503,
-                 fmt::format(R"({{"health":"{}","reason":"{}"}})", well, reason));
+  co_return Json(well ? 200 : 503, fmt::format(R"({{"health":"{}","reason":"{}"}})", well, reason));
 }
 
 Task<HttpResponse> RunChecks(Shared* shared, std::span<const Check> checks, std::string query) {
@@ -93,12 +93,15 @@ Task<HttpResponse> RunChecks(Shared* shared, std::span<const Check> checks, std:
   }
   HttpResponse response;
   response.status = well ? 200 : 503;
-  if (!well) response.body = lines;
-  else response.body = (HasParameter(query, "verbose") ? lines : "") + "ok\n";
+  if (!well)
+    response.body = lines;
+  else
+    response.body = (HasParameter(query, "verbose") ? lines : "") + "ok\n";
   co_return response;
 }
 
-/// The checks that `path` asks for under `root`: all of them, or the one it names; empty if none match.
+/// The checks that `path` asks for under `root`: all of them, or the one it names; empty if none
+/// match.
 std::span<const Check> ChecksAt(std::string_view path, std::string_view root,
                                 std::span<const Check> checks) {
   if (path == root) return checks;
@@ -113,8 +116,8 @@ std::span<const Check> ChecksAt(std::string_view path, std::string_view root,
 Task<HttpResponse> Serve(Shared* shared, HttpRequest request) {
   const auto live = ChecksAt(request.path, "/livez", kLive);
   const auto ready = ChecksAt(request.path, "/readyz", kReady);
-  const bool known = request.path == "/version" || request.path == "/health" || !live.empty() ||
-                     !ready.empty();
+  const bool known =
+      request.path == "/version" || request.path == "/health" || !live.empty() || !ready.empty();
   if (!known) co_return HttpResponse{.status = 404, .body = "404 page not found\n"};
   if (request.method != "GET") {
     co_return HttpResponse{.status = 405, .body = "Method Not Allowed\n"};
@@ -129,7 +132,8 @@ Task<HttpResponse> Serve(Shared* shared, HttpRequest request) {
     HttpResponse page = co_await Health(shared, std::move(request.query));
     co_return page;
   }
-  HttpResponse page = co_await RunChecks(shared, live.empty() ? ready : live, std::move(request.query));
+  HttpResponse page =
+      co_await RunChecks(shared, live.empty() ? ready : live, std::move(request.query));
   co_return page;
 }
 

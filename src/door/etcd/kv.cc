@@ -1,5 +1,5 @@
-// The KV service. A write is checked, put into the log as the client's own bytes, and answered with what
-// applying it gave. A read waits for a barrier unless it is serializable.
+// The KV service. A write is checked, put into the log as the client's own bytes, and answered with
+// what applying it gave. A read waits for a barrier unless it is serializable.
 #include <google/protobuf/arena.h>
 
 #include "door/etcd/services.h"
@@ -12,7 +12,9 @@ using net::GrpcContext;
 using net::GrpcReply;
 using runtime::Task;
 
-std::unexpected<net::GrpcStatus> Fails(const Error& error) { return std::unexpected(StatusOf(error)); }
+std::unexpected<net::GrpcStatus> Fails(const Error& error) {
+  return std::unexpected(StatusOf(error));
+}
 
 Task<GrpcReply> Range(Shared& shared, const GrpcContext& context, std::string bytes) {
   etcdserverpb::RangeRequest request;
@@ -57,8 +59,8 @@ Task<GrpcReply> DeleteRange(Shared& shared, const GrpcContext& context, std::str
   auto refusal = RefusalOfWrite<etcdserverpb::DeleteRangeRequest>(shared, context, bytes,
                                                                   "DeleteRangeRequest");
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
-  return Propose<etcdserverpb::DeleteRangeResponse>(
-      &shared, kv::EncodeDeleteRange(bytes), DeadlineOf(shared, context));
+  return Propose<etcdserverpb::DeleteRangeResponse>(&shared, kv::EncodeDeleteRange(bytes),
+                                                    DeadlineOf(shared, context));
 }
 
 Task<GrpcReply> ReadTxn(Shared& shared, const GrpcContext& context,
@@ -83,7 +85,8 @@ Task<GrpcReply> Txn(Shared& shared, const GrpcContext& context, std::string byte
   if (kv::Store::IsReadOnly(request)) {
     return ReadTxn(shared, context, std::make_unique<etcdserverpb::TxnRequest>(request));
   }
-  if (bytes.size() > shared.options.request_bytes_max) return Ready(Refuse(EtcdError::kRequestTooLarge));
+  if (bytes.size() > shared.options.request_bytes_max)
+    return Ready(Refuse(EtcdError::kRequestTooLarge));
   return Propose<etcdserverpb::TxnResponse>(&shared, kv::EncodeTxn(bytes),
                                             DeadlineOf(shared, context));
 }
@@ -93,8 +96,8 @@ Task<GrpcReply> Compact(Shared& shared, const GrpcContext& context, std::string 
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
   etcdserverpb::CompactionRequest request;
   if (!Decode(bytes, request)) return Ready(std::unexpected(MalformedRequest("CompactionRequest")));
-  return Propose<etcdserverpb::CompactionResponse>(
-      &shared, kv::EncodeCompaction(bytes), DeadlineOf(shared, context));
+  return Propose<etcdserverpb::CompactionResponse>(&shared, kv::EncodeCompaction(bytes),
+                                                   DeadlineOf(shared, context));
 }
 
 }  // namespace

@@ -32,11 +32,11 @@ class KvDoor : public DoorTest {
   }
 };
 
-#define EXPECT_FAILS(status, grpc_code, text)  \
-  do {                                         \
-    const net::GrpcStatus failed = (status);   \
-    EXPECT_EQ(failed.code, grpc_code);         \
-    EXPECT_EQ(failed.message, text);           \
+#define EXPECT_FAILS(status, grpc_code, text) \
+  do {                                        \
+    const net::GrpcStatus failed = (status);  \
+    EXPECT_EQ(failed.code, grpc_code);        \
+    EXPECT_EQ(failed.message, text);          \
   } while (0)
 
 // Claim: every answer names cluster, member, term and revision, none of them 0; the first put is 2.
@@ -63,7 +63,8 @@ TEST_F(KvDoor, ReadAtOldRevisionHasTheCurrentHeader) {
   EXPECT_EQ(got->kvs(0).value(), "1");
 }
 
-// Claim: a read waits for the barrier, a serializable one does not, nor does a serializable transaction.
+// Claim: a read waits for the barrier, a serializable one does not, nor does a serializable
+// transaction.
 TEST_F(KvDoor, OnlyLinearizableReadsTakeTheBarrier) {
   Put("a", "1");
   ASSERT_TRUE(Get("a"));
@@ -133,14 +134,16 @@ TEST_F(KvDoor, InvalidRequestsAreRefusedBeforeTheLog) {
   etcdserverpb::RangeRequest range;
   range.set_key("a");
   range.set_sort_order(static_cast<etcdserverpb::RangeRequest::SortOrder>(7));
-  EXPECT_FAILS(Failure(kRange, range), GrpcCode::kInvalidArgument, "etcdserver: invalid sort option");
+  EXPECT_FAILS(Failure(kRange, range), GrpcCode::kInvalidArgument,
+               "etcdserver: invalid sort option");
   EXPECT_TRUE(node.proposed.empty());
 }
 
 // Claim: the same for transactions, through their branches.
 TEST_F(KvDoor, InvalidTransactionsAreRefusedBeforeTheLog) {
   etcdserverpb::TxnRequest many;
-  for (int i = 0; i < 129; ++i) many.add_success()->mutable_request_put()->set_key(std::to_string(i));
+  for (int i = 0; i < 129; ++i)
+    many.add_success()->mutable_request_put()->set_key(std::to_string(i));
   EXPECT_FAILS(Failure(kTxn, many), GrpcCode::kInvalidArgument,
                "etcdserver: too many operations in txn request");
   etcdserverpb::TxnRequest twice;
@@ -159,7 +162,8 @@ TEST_F(KvDoor, RequestSizeIsBounded) {
   etcdserverpb::PutRequest request;
   request.set_key("a");
   request.set_value(std::string(1536 * 1024, 'v'));
-  EXPECT_FAILS(Failure(kPut, request), GrpcCode::kInvalidArgument, "etcdserver: request is too large");
+  EXPECT_FAILS(Failure(kPut, request), GrpcCode::kInvalidArgument,
+               "etcdserver: request is too large");
   request.mutable_value()->resize(1536 * 1024 - 64);
   EXPECT_TRUE(Call<etcdserverpb::PutResponse>(kPut, request));
 }
@@ -185,7 +189,8 @@ TEST_F(KvDoor, RefusalsByTheState) {
   EXPECT_FAILS(Failure(kPut, put), GrpcCode::kInvalidArgument, "etcdserver: key not found");
 }
 
-// Claim: compacted and future revisions are out of range; the compacted revision itself is readable.
+// Claim: compacted and future revisions are out of range; the compacted revision itself is
+// readable.
 TEST_F(KvDoor, CompactionAndFutureRevisions) {
   for (const char* value : {"1", "2", "3"}) Put("a", value);
   Compact(3);
@@ -209,8 +214,8 @@ TEST_F(KvDoor, CompactionAndFutureRevisions) {
                "etcdserver: mvcc: required revision is a future revision");
 }
 
-// Claim: with `hasleader` a call without a leader is refused at once; without it a serializable read is
-// still served.
+// Claim: with `hasleader` a call without a leader is refused at once; without it a serializable
+// read is still served.
 TEST_F(KvDoor, HasLeader) {
   Put("a", "1");
   node.mutable_status().leader = NodeId(0);
@@ -227,7 +232,8 @@ TEST_F(KvDoor, LearnersServeOnlySerializableRanges) {
   EXPECT_TRUE(Get("a", 0, /*serializable=*/true));
   auto refused = Get("a");
   ASSERT_FALSE(refused);
-  EXPECT_FAILS(refused.error(), GrpcCode::kFailedPrecondition, "etcdserver: rpc not supported for learner");
+  EXPECT_FAILS(refused.error(), GrpcCode::kFailedPrecondition,
+               "etcdserver: rpc not supported for learner");
   etcdserverpb::PutRequest put;
   put.set_key("a");
   EXPECT_FAILS(Failure(kPut, put), GrpcCode::kFailedPrecondition,
@@ -238,7 +244,8 @@ TEST_F(KvDoor, ClientApiVersionMustBeText) {
   headers = {{"client-api-version", "\xff\xfe"}};
   auto refused = Get("a");
   ASSERT_FALSE(refused);
-  EXPECT_FAILS(refused.error(), GrpcCode::kInvalidArgument, "etcdserver: invalid client api version");
+  EXPECT_FAILS(refused.error(), GrpcCode::kInvalidArgument,
+               "etcdserver: invalid client api version");
   headers = {{"client-api-version", "3.6.0"}};
   EXPECT_TRUE(Get("a"));
 }
@@ -254,8 +261,8 @@ TEST_F(KvDoor, DeadlinesReachTheLog) {
   EXPECT_EQ(node.last_deadline, world.Now() + 2s);
 }
 
-// Claim: a barrier that runs into the client's own deadline says so; one that runs into the door's is a
-// transient state that clients may try again.
+// Claim: a barrier that runs into the client's own deadline says so; one that runs into the door's
+// is a transient state that clients may try again.
 TEST_F(KvDoor, TimedOutReads) {
   node.barrier_error = Error{ErrorCode::kTimedOut, Outcome::kNotApplied, ""};
   auto own = Get("a");

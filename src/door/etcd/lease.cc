@@ -1,5 +1,5 @@
-// The Lease service. Grants and revocations are commands in the log; renewals are not: the leader counts
-// time (kv::LeaseKeeper), and a lease that is not renewed there is revoked through the log.
+// The Lease service. Grants and revocations are commands in the log; renewals are not: the leader
+// counts time (kv::LeaseKeeper), and a lease that is not renewed there is revoked through the log.
 #include <algorithm>
 
 #include "door/etcd/services.h"
@@ -14,8 +14,8 @@ using net::GrpcReply;
 using net::GrpcStatus;
 using runtime::Task;
 
-/// A random positive id that no lease of this replica has. Two nodes may still draw the same one; then
-/// the log orders them and the second is refused as a duplicate.
+/// A random positive id that no lease of this replica has. Two nodes may still draw the same one;
+/// then the log orders them and the second is refused as a duplicate.
 std::int64_t FreshLeaseId(Shared& shared) {
   for (;;) {
     const auto id = static_cast<std::int64_t>(shared.keyspace.world().random().Next() >> 1);
@@ -33,28 +33,30 @@ Task<GrpcReply> Grant(Shared& shared, const GrpcContext& context, std::string by
   request.set_ttl(std::max(request.ttl(), shared.options.lease_ttl_min_seconds));
   if (request.id() == 0) request.set_id(FreshLeaseId(shared));
   return Propose<etcdserverpb::LeaseGrantResponse>(
-      &shared, kv::EncodeLeaseGrant(request.id(), request.ttl()),
-      DeadlineOf(shared, context));
+      &shared, kv::EncodeLeaseGrant(request.id(), request.ttl()), DeadlineOf(shared, context));
 }
 
 Task<GrpcReply> Revoke(Shared& shared, const GrpcContext& context, std::string bytes) {
   auto refusal = Refusal(shared, context, OnLearner::kRefused);
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
   etcdserverpb::LeaseRevokeRequest request;
-  if (!Decode(bytes, request)) return Ready(std::unexpected(MalformedRequest("LeaseRevokeRequest")));
-  return Propose<etcdserverpb::LeaseRevokeResponse>(
-      &shared, kv::EncodeLeaseRevoke(bytes), DeadlineOf(shared, context));
+  if (!Decode(bytes, request))
+    return Ready(std::unexpected(MalformedRequest("LeaseRevokeRequest")));
+  return Propose<etcdserverpb::LeaseRevokeResponse>(&shared, kv::EncodeLeaseRevoke(bytes),
+                                                    DeadlineOf(shared, context));
 }
 
 Task<GrpcReply> TimeToLive(Shared& shared, const GrpcContext& context, std::string bytes) {
   auto refusal = Refusal(shared, context, OnLearner::kRefused);
   if (refusal) co_return std::unexpected(std::move(*refusal));
   etcdserverpb::LeaseTimeToLiveRequest request;
-  if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("LeaseTimeToLiveRequest"));
+  if (!Decode(bytes, request))
+    co_return std::unexpected(MalformedRequest("LeaseTimeToLiveRequest"));
   const Instant deadline = DeadlineOf(shared, context);
   const auto remaining = co_await shared.keyspace.LeaseRemaining(request.id(), deadline);
   if (!remaining) co_return std::unexpected(StatusOf(remaining.error()));
-  // The keys are read here, not at the leader: not before this replica has seen what the leader had.
+  // The keys are read here, not at the leader: not before this replica has seen what the leader
+  // had.
   auto failure = co_await Barrier(shared, context.deadline);
   if (failure) co_return std::unexpected(std::move(*failure));
   etcdserverpb::LeaseTimeToLiveResponse response;
@@ -76,7 +78,8 @@ Task<GrpcReply> Leases(Shared& shared, const GrpcContext& context, std::string) 
   auto failure = co_await Barrier(shared, context.deadline);
   if (failure) co_return std::unexpected(std::move(*failure));
   etcdserverpb::LeaseLeasesResponse response;
-  for (const std::int64_t id : shared.keyspace.store().LeaseIds()) response.add_leases()->set_id(id);
+  for (const std::int64_t id : shared.keyspace.store().LeaseIds())
+    response.add_leases()->set_id(id);
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   co_return Encode(shared, response);
 }
@@ -87,13 +90,15 @@ Task<GrpcReply> Renew(Shared* shared, std::string bytes) {
   if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("LeaseKeepAliveRequest"));
   etcdserverpb::LeaseKeepAliveResponse response;
   response.set_id(request.id());
-  // Taken before the renewal: a client that reads at this revision must see the lease as renewed, so
-  // the header may be older than the renewal but never newer [etcd v3rpc/lease.go, leaseKeepAlive].
+  // Taken before the renewal: a client that reads at this revision must see the lease as renewed,
+  // so the header may be older than the renewal but never newer [etcd v3rpc/lease.go,
+  // leaseKeepAlive].
   response.mutable_header()->set_revision(shared->keyspace.store().revision());
   const Instant deadline = shared->keyspace.world().Now() + shared->options.request_timeout;
   const auto ttl = co_await shared->keyspace.LeaseRenew(request.id(), deadline);
   if (!ttl) co_return std::unexpected(StatusOf(ttl.error()));
-  response.set_ttl(*ttl);  // 0: no such lease. An error would end the client's other leases with it.
+  response.set_ttl(
+      *ttl);  // 0: no such lease. An error would end the client's other leases with it.
   co_return Encode(*shared, response);
 }
 

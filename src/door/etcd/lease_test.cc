@@ -21,12 +21,13 @@ class LeaseDoor : public DoorTest {
     request.set_id(id);
     return Call<etcdserverpb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", request);
   }
-  std::expected<etcdserverpb::LeaseTimeToLiveResponse, net::GrpcStatus> TimeToLive(std::int64_t id,
-                                                                                   bool keys = false) {
+  std::expected<etcdserverpb::LeaseTimeToLiveResponse, net::GrpcStatus> TimeToLive(
+      std::int64_t id, bool keys = false) {
     etcdserverpb::LeaseTimeToLiveRequest request;
     request.set_id(id);
     request.set_keys(keys);
-    return Call<etcdserverpb::LeaseTimeToLiveResponse>("/etcdserverpb.Lease/LeaseTimeToLive", request);
+    return Call<etcdserverpb::LeaseTimeToLiveResponse>("/etcdserverpb.Lease/LeaseTimeToLive",
+                                                       request);
   }
   std::vector<std::int64_t> Leases() {
     auto response = Call<etcdserverpb::LeaseLeasesResponse>("/etcdserverpb.Lease/LeaseLeases",
@@ -102,7 +103,8 @@ TEST_F(LeaseDoor, Revoke) {
   EXPECT_EQ(again.error().message, "etcdserver: requested lease not found");
 }
 
-// Claim: seconds left, what was granted, and the keys if asked; -1 and no error for an unknown lease.
+// Claim: seconds left, what was granted, and the keys if asked; -1 and no error for an unknown
+// lease.
 TEST_F(LeaseDoor, TimeToLive) {
   ASSERT_TRUE(Grant(60, 7));
   Put("a", "1", 7);

@@ -1,5 +1,5 @@
-// The Maintenance service: what operators ask one member. Status and the hashes describe this replica as
-// it is, without a barrier: comparing members is what they are for.
+// The Maintenance service: what operators ask one member. Status and the hashes describe this
+// replica as it is, without a barrier: comparing members is what they are for.
 #include <algorithm>
 #include <utility>
 
@@ -36,7 +36,8 @@ GrpcReply StatusPage(Shared& shared, const GrpcContext& context, const std::stri
 }
 
 GrpcReply HashKv(Shared& shared, const GrpcContext& context, const std::string& bytes) {
-  if (auto refusal = Refusal(shared, context, OnLearner::kRefused)) return std::unexpected(*refusal);
+  if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
+    return std::unexpected(*refusal);
   etcdserverpb::HashKVRequest request;
   if (!Decode(bytes, request)) return std::unexpected(MalformedRequest("HashKVRequest"));
   const auto hash = shared.keyspace.store().HashKv(request.revision());
@@ -49,7 +50,8 @@ GrpcReply HashKv(Shared& shared, const GrpcContext& context, const std::string& 
 }
 
 GrpcReply Hash(Shared& shared, const GrpcContext& context, const std::string&) {
-  if (auto refusal = Refusal(shared, context, OnLearner::kRefused)) return std::unexpected(*refusal);
+  if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
+    return std::unexpected(*refusal);
   const auto hash = shared.keyspace.store().HashKv(0);
   if (!hash) return std::unexpected(StatusOf(hash.error()));
   etcdserverpb::HashResponse response;
@@ -58,8 +60,8 @@ GrpcReply Hash(Shared& shared, const GrpcContext& context, const std::string&) {
   return Encode(shared, response);
 }
 
-// No alarm is ever raised: a full disk or damaged state stops the node. So there is none to list, and
-// lifting those that there are succeeds.
+// No alarm is ever raised: a full disk or damaged state stops the node. So there is none to list,
+// and lifting those that there are succeeds.
 GrpcReply Alarm(Shared& shared, const GrpcContext& context, const std::string& bytes) {
   if (auto refusal = Refusal(shared, context, OnLearner::kServed)) return std::unexpected(*refusal);
   etcdserverpb::AlarmRequest request;
@@ -74,7 +76,8 @@ GrpcReply Alarm(Shared& shared, const GrpcContext& context, const std::string& b
 
 // The engine reclaims space by itself while it runs: there is nothing to defragment.
 GrpcReply Defragment(Shared& shared, const GrpcContext& context, const std::string&) {
-  if (auto refusal = Refusal(shared, context, OnLearner::kRefused)) return std::unexpected(*refusal);
+  if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
+    return std::unexpected(*refusal);
   etcdserverpb::DefragmentResponse response;
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   return Encode(shared, response);
@@ -87,9 +90,10 @@ Task<GrpcReply> MoveLeader(Shared& shared, const GrpcContext& context, std::stri
   if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("MoveLeaderRequest"));
   if (!shared.keyspace.replica().status().leading) co_return Refuse(EtcdError::kNotLeader);
   const std::vector<node::Member> members = shared.keyspace.members();
-  const bool eligible = std::any_of(members.begin(), members.end(), [&](const node::Member& member) {
-    return member.id.value == request.targetid() && !member.learner;
-  });
+  const bool eligible =
+      std::any_of(members.begin(), members.end(), [&](const node::Member& member) {
+        return member.id.value == request.targetid() && !member.learner;
+      });
   if (!eligible) co_return Refuse(EtcdError::kBadLeaderTransferee);
   const Status moved = co_await shared.keyspace.replica().TransferLeadership(
       NodeId(request.targetid()), DeadlineOf(shared, context));

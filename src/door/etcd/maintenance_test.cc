@@ -63,7 +63,8 @@ TEST_F(MaintenanceDoor, Hashes) {
   Put("a", "2");
   EXPECT_NE(hash(0)->hash(), before->hash());
   EXPECT_EQ(hash(2)->hash(), before->hash());
-  EXPECT_EQ(Ask<etcdserverpb::HashResponse>("Hash", etcdserverpb::HashRequest())->hash(), hash(3)->hash());
+  EXPECT_EQ(Ask<etcdserverpb::HashResponse>("Hash", etcdserverpb::HashRequest())->hash(),
+            hash(3)->hash());
   const auto future = hash(100);
   ASSERT_FALSE(future);
   EXPECT_EQ(future.error().code, GrpcCode::kOutOfRange);
@@ -108,9 +109,10 @@ TEST_F(MaintenanceDoor, WhatIsNotServedSaysSo) {
   OpenStream snapshot(world, methods, "/etcdserverpb.Maintenance/Snapshot");
   ASSERT_TRUE(snapshot.ended.has_value());
   EXPECT_EQ(snapshot.ended->code, GrpcCode::kUnimplemented);
-  for (const char* path : {"/etcdserverpb.Maintenance/Downgrade", "/etcdserverpb.Cluster/MemberAdd",
-                           "/etcdserverpb.Cluster/MemberRemove", "/etcdserverpb.Cluster/MemberUpdate",
-                           "/etcdserverpb.Cluster/MemberPromote"}) {
+  for (const char* path :
+       {"/etcdserverpb.Maintenance/Downgrade", "/etcdserverpb.Cluster/MemberAdd",
+        "/etcdserverpb.Cluster/MemberRemove", "/etcdserverpb.Cluster/MemberUpdate",
+        "/etcdserverpb.Cluster/MemberPromote"}) {
     const auto reply = CallBytes(path, "");
     ASSERT_FALSE(reply.has_value());
     EXPECT_EQ(reply.error().code, GrpcCode::kUnimplemented);
@@ -119,7 +121,8 @@ TEST_F(MaintenanceDoor, WhatIsNotServedSaysSo) {
 }
 
 TEST_F(MaintenanceDoor, MemberList) {
-  node.member_list.push_back({NodeId(2), "second", "http://127.0.0.2:7071", "http://127.0.0.2:2379", true});
+  node.member_list.push_back(
+      {NodeId(2), "second", "http://127.0.0.2:7071", "http://127.0.0.2:2379", true});
   const auto list = Call<etcdserverpb::MemberListResponse>("/etcdserverpb.Cluster/MemberList",
                                                            etcdserverpb::MemberListRequest());
   ASSERT_TRUE(list);
@@ -133,7 +136,8 @@ TEST_F(MaintenanceDoor, MemberList) {
   EXPECT_EQ(list->header().cluster_id(), node.cluster_id());
   etcdserverpb::MemberListRequest linearizable;
   linearizable.set_linearizable(true);
-  ASSERT_TRUE(Call<etcdserverpb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", linearizable));
+  ASSERT_TRUE(
+      Call<etcdserverpb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", linearizable));
   EXPECT_EQ(node.barriers, 1);
 }
 
@@ -162,16 +166,18 @@ TEST_F(MaintenanceDoor, HealthPage) {
 TEST_F(MaintenanceDoor, LiveAndReadyPages) {
   EXPECT_EQ(Page("/livez").body, "ok\n");
   EXPECT_EQ(Page("/readyz").body, "ok\n");
-  EXPECT_EQ(Page("/readyz", "verbose").body,
-            "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok\n"
-            "ok\n");
+  EXPECT_EQ(
+      Page("/readyz", "verbose").body,
+      "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok\n"
+      "ok\n");
   EXPECT_EQ(Page("/readyz/linearizable_read", "verbose").body, "[+]linearizable_read ok\nok\n");
   EXPECT_EQ(Page("/readyz/other").status, 404);
   EXPECT_EQ(Page("/livezz").status, 404);
   node.barrier_error = Error{ErrorCode::kNoLeader, Outcome::kNotApplied, ""};
   const auto page = Page("/readyz");
   EXPECT_EQ(page.status, 503);
-  EXPECT_NE(page.body.find("[-]linearizable_read failed: etcdserver: no leader\n"), std::string::npos);
+  EXPECT_NE(page.body.find("[-]linearizable_read failed: etcdserver: no leader\n"),
+            std::string::npos);
   EXPECT_EQ(Page("/livez").status, 200);
 }
 

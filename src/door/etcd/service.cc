@@ -12,10 +12,14 @@ bool IsUtf8(std::string_view text) {
   while (i < text.size()) {
     const auto lead = static_cast<unsigned char>(text[i]);
     std::size_t length = 4;
-    if (lead < 0x80) length = 1;
-    else if (lead >= 0xc2 && lead < 0xe0) length = 2;
-    else if (lead >= 0xe0 && lead < 0xf0) length = 3;
-    else if (lead < 0xf0 || lead > 0xf4) return false;
+    if (lead < 0x80)
+      length = 1;
+    else if (lead >= 0xc2 && lead < 0xe0)
+      length = 2;
+    else if (lead >= 0xe0 && lead < 0xf0)
+      length = 3;
+    else if (lead < 0xf0 || lead > 0xf4)
+      return false;
     if (text.size() - i < length) return false;
     for (std::size_t k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
@@ -27,7 +31,9 @@ bool IsUtf8(std::string_view text) {
 
 }  // namespace
 
-bool AsksForLeader(const net::GrpcContext& context) { return context.Header("hasleader") == "true"; }
+bool AsksForLeader(const net::GrpcContext& context) {
+  return context.Header("hasleader") == "true";
+}
 
 std::optional<net::GrpcStatus> Refusal(const Shared& shared, const net::GrpcContext& context,
                                        OnLearner on_learner) {
@@ -48,7 +54,8 @@ Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context) {
 
 runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant client_deadline) {
   const Instant own = shared.keyspace.world().Now() + shared.options.request_timeout;
-  const Status ready = co_await shared.keyspace.replica().ReadBarrier(std::min(own, client_deadline));
+  const Status ready =
+      co_await shared.keyspace.replica().ReadBarrier(std::min(own, client_deadline));
   if (ready) co_return std::nullopt;
   // The client's own deadline is its business; ours is a state that may pass, which clients retry.
   if (ready.error().code == ErrorCode::kTimedOut && client_deadline <= own) {
@@ -60,7 +67,8 @@ runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant cl
 runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply) { co_return reply; }
 
 net::GrpcStatus MalformedRequest(std::string_view type) {
-  return {net::GrpcCode::kInternal, "grpc: error unmarshalling request: not a " + std::string(type)};
+  return {net::GrpcCode::kInternal,
+          "grpc: error unmarshalling request: not a " + std::string(type)};
 }
 
 runtime::Task<void> EndWithoutLeader(Shared* shared, runtime::Slot<net::GrpcStatus>* done) {

@@ -68,8 +68,8 @@ runtime::Task<net::GrpcReply> Propose(Shared* shared, std::string command, Insta
   co_return Encode(*shared, *response);
 }
 
-/// Sets `done` once there has been no leader for three election timeouts in a row: how long etcd lets a
-/// stream that asked for `hasleader` wait [etcd v3rpc/interceptor.go, monitorLeader].
+/// Sets `done` once there has been no leader for three election timeouts in a row: how long etcd
+/// lets a stream that asked for `hasleader` wait [etcd v3rpc/interceptor.go, monitorLeader].
 runtime::Task<void> EndWithoutLeader(Shared* shared, runtime::Slot<net::GrpcStatus>* done);
 bool AsksForLeader(const net::GrpcContext& context);
 

@@ -6,8 +6,8 @@
 
 namespace coterie::door::etcd {
 
-// The door's services. Each adds its methods to a table; a handler is a task that refers to `shared`,
-// which must outlive it.
+// The door's services. Each adds its methods to a table; a handler is a task that refers to
+// `shared`, which must outlive it.
 
 void RegisterKv(Shared& shared, net::GrpcMethods& methods);
 void RegisterWatch(Shared& shared, net::GrpcMethods& methods);

@@ -1,5 +1,5 @@
-// For this room's tests and measurements: the door over real sockets, on a node of one member that keeps
-// everything in memory. `door_etcd_single_node 127.0.0.1:0` prints where it listens.
+// For this room's tests and measurements: the door over real sockets, on a node of one member that
+// keeps everything in memory. `door_etcd_single_node 127.0.0.1:0` prints where it listens.
 #include <fmt/format.h>
 
 #include <cstdio>

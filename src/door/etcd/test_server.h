@@ -22,7 +22,8 @@ inline std::string Shell(const std::string& command) {
   std::FILE* pipe = ::popen("exec bash -c \"$COTERIE_COMMAND\" 2>&1", "r");
   if (pipe == nullptr) return "popen failed";
   std::array<char, 4096> buffer;
-  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), n);
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    output.append(buffer.data(), n);
   ::pclose(pipe);
   return output;
 }

@@ -14,7 +14,7 @@ using net::GrpcStatus;
 using runtime::Task;
 
 constexpr Duration kSyncedCheckInterval = 100ms;  // while a progress request waits
-constexpr std::int64_t kInvalidWatchId = -1;  // of refusals and of answers to progress requests
+constexpr std::int64_t kInvalidWatchId = -1;      // of refusals and of answers to progress requests
 
 constexpr std::string_view kEmptyRange = "mvcc: watcher range is empty";
 constexpr std::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
@@ -55,7 +55,7 @@ struct WatchSession::Entry : runtime::ListNode {
   kv::Revision start = 0;  // as asked for; nothing is known of the watcher's keys before it
   bool fragment = false;
   bool progress_notify = false;
-  bool quiet = true;  // nothing was sent since the last progress turn
+  bool quiet = true;                         // nothing was sent since the last progress turn
   std::optional<kv::Revision> caught_up_at;  // the store's revision when Poll last had nothing
   runtime::Notification wake;
   std::unique_ptr<kv::Watcher> watcher;
@@ -94,10 +94,17 @@ Task<void> WatchSession::ReceiveRequests() {
       co_return;
     }
     switch (request.request_union_case()) {
-      case etcdserverpb::WatchRequest::kCreateRequest: Create(request.create_request()); break;
-      case etcdserverpb::WatchRequest::kCancelRequest: Cancel(request.cancel_request().watch_id()); break;
-      case etcdserverpb::WatchRequest::kProgressRequest: progress_requested_ = true; break;
-      case etcdserverpb::WatchRequest::REQUEST_UNION_NOT_SET: break;  // of a later version: ignored
+      case etcdserverpb::WatchRequest::kCreateRequest:
+        Create(request.create_request());
+        break;
+      case etcdserverpb::WatchRequest::kCancelRequest:
+        Cancel(request.cancel_request().watch_id());
+        break;
+      case etcdserverpb::WatchRequest::kProgressRequest:
+        progress_requested_ = true;
+        break;
+      case etcdserverpb::WatchRequest::REQUEST_UNION_NOT_SET:
+        break;  // of a later version: ignored
     }
     work_.NotifyAll();
   }
@@ -107,7 +114,8 @@ void WatchSession::Create(const etcdserverpb::WatchCreateRequest& request) {
   kv::WatchSpec spec = SpecOf(request);
   if (IsEmptyRange(spec)) return RefuseCreate(kEmptyRange);
   if (spec.start < 0) return RefuseCreate(TextOf(EtcdError::kCompacted));
-  if (request.watch_id() != 0 && entries_.contains(request.watch_id())) return RefuseCreate(kDuplicateId);
+  if (request.watch_id() != 0 && entries_.contains(request.watch_id()))
+    return RefuseCreate(kDuplicateId);
   if (entries_.size() >= shared_.options.watchers_max) return RefuseCreate(kTooManyWatchers);
 
   const std::int64_t id = ChooseId(request.watch_id());
@@ -121,7 +129,8 @@ void WatchSession::Create(const etcdserverpb::WatchCreateRequest& request) {
   etcdserverpb::WatchResponse created;
   created.set_watch_id(id);
   created.set_created(true);
-  // The revision the watch starts after: a client that saw no event resumes from it [clientv3/watch.go].
+  // The revision the watch starts after: a client that saw no event resumes from it
+  // [clientv3/watch.go].
   created.mutable_header()->set_revision(shared_.keyspace.store().revision());
   QueueAnswer(std::move(created));
   entry.watcher = shared_.keyspace.store().Watch(std::move(spec), entry.wake);
@@ -200,8 +209,10 @@ Task<void> WatchSession::SendAnswers() {
       continue;
     }
     const Instant look_again = NextLook();
-    if (look_again == Instant::max()) co_await work_.Wait();
-    else co_await work_.WaitUntil(look_again);
+    if (look_again == Instant::max())
+      co_await work_.Wait();
+    else
+      co_await work_.WaitUntil(look_again);
   }
 }
 
@@ -233,7 +244,8 @@ std::deque<std::string> WatchSession::TakeEvents() {
         if (count > 0 && bytes >= bytes_max) break;
       }
     }
-    messages.push_back(EncodeEvents(entry.id, polled->revision, rest.first(count), count < rest.size()));
+    messages.push_back(
+        EncodeEvents(entry.id, polled->revision, rest.first(count), count < rest.size()));
     rest = rest.subspan(count);
   }
   return messages;
@@ -316,7 +328,8 @@ void WatchSession::ScheduleProgress() {
   }
   const Duration interval = shared_.options.watch_progress_interval;
   const auto jitter_max = static_cast<std::uint64_t>(interval.count() / 10) + 1;
-  const auto jitter = static_cast<std::int64_t>(shared_.keyspace.world().random().Below(jitter_max));
+  const auto jitter =
+      static_cast<std::int64_t>(shared_.keyspace.world().random().Below(jitter_max));
   next_progress_ = shared_.keyspace.world().Now() + interval + Duration(jitter);
 }
 

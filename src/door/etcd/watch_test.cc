@@ -7,10 +7,10 @@
 namespace coterie::door::etcd {
 namespace {
 
-using net::GrpcCode;
 using etcdserverpb::WatchCreateRequest;
 using etcdserverpb::WatchRequest;
 using etcdserverpb::WatchResponse;
+using net::GrpcCode;
 
 constexpr char kWatch[] = "/etcdserverpb.Watch/Watch";
 
@@ -28,7 +28,9 @@ class WatchDoor : public DoorTest {
  protected:
   WatchDoor() : DoorTest(SmallOptions()) {}
 
-  OpenStream Open(net::Headers with = {}) { return OpenStream(world, methods, kWatch, std::move(with)); }
+  OpenStream Open(net::Headers with = {}) {
+    return OpenStream(world, methods, kWatch, std::move(with));
+  }
 
   static WatchRequest CreateRequest(std::string key, kv::Revision start = 0) {
     WatchRequest request;
@@ -55,7 +57,8 @@ class WatchDoor : public DoorTest {
     request.mutable_progress_request();
     return request;
   }
-  static void ExpectRefused(OpenStream& open, const WatchRequest& request, const std::string& reason) {
+  static void ExpectRefused(OpenStream& open, const WatchRequest& request,
+                            const std::string& reason) {
     open.Send(request);
     const auto refused = open.Take<WatchResponse>();
     EXPECT_TRUE(refused.created());
@@ -82,12 +85,14 @@ TEST_F(WatchDoor, CreatedAnswers) {
   EXPECT_EQ(Create(other, CreateRequest("a")), 0);
 }
 
-// Claim: created answers come in the order of the requests, and no event of a watcher before its own.
+// Claim: created answers come in the order of the requests, and no event of a watcher before its
+// own.
 TEST_F(WatchDoor, CreatedInOrderAndBeforeEvents) {
   Put("a", "1");
   Put("b", "1");
   auto open = Open();
-  for (const char* key : {"b", "a", "b"}) open.stream.ClientSend(CreateRequest(key, 2).SerializeAsString());
+  for (const char* key : {"b", "a", "b"})
+    open.stream.ClientSend(CreateRequest(key, 2).SerializeAsString());
   world.executor().Settle();
   std::vector<std::int64_t> order;
   std::map<std::int64_t, bool> announced;
@@ -199,7 +204,8 @@ TEST_F(WatchDoor, Refusals) {
   ExpectRefused(open, request, "mvcc: watcher range is empty");
   request.mutable_create_request()->set_range_end("b");
   ExpectRefused(open, request, "mvcc: watcher range is empty");
-  ExpectRefused(open, CreateRequest("a", -1), "etcdserver: mvcc: required revision has been compacted");
+  ExpectRefused(open, CreateRequest("a", -1),
+                "etcdserver: mvcc: required revision has been compacted");
   EXPECT_EQ(Create(open, CreateRequest("a")), 0);
 }
 
@@ -299,7 +305,8 @@ TEST_F(WatchDoor, ProgressRequestWithoutWatchers) {
   EXPECT_EQ(open.stream.unread(), 0u);
 }
 
-// Claim: progress_notify speaks for an idle watcher once an interval, and skips a turn after events.
+// Claim: progress_notify speaks for an idle watcher once an interval, and skips a turn after
+// events.
 TEST_F(WatchDoor, PeriodicProgress) {
   Put("a", "1");
   auto open = Open();
@@ -326,8 +333,8 @@ TEST_F(WatchDoor, PeriodicProgress) {
   EXPECT_EQ(open.Take<WatchResponse>().header().revision(), 3);
 }
 
-// Claim: all changes of one revision come in one response, in order, however large, unless the watcher
-// asked for fragments.
+// Claim: all changes of one revision come in one response, in order, however large, unless the
+// watcher asked for fragments.
 TEST_F(WatchDoor, RevisionsAreNotSplit) {
   auto open = Open();
   WatchRequest request = CreateRequest("k");
@@ -358,13 +365,14 @@ TEST_F(WatchDoor, RevisionsAreNotSplit) {
     EXPECT_EQ(parts[i].fragment(), i + 1 < parts.size()) << "set on all but the last";
     EXPECT_LE(parts[i].ByteSizeLong(), 1100u);
     EXPECT_EQ(parts[i].header().revision(), 2);
-    for (const auto& event : parts[i].events()) EXPECT_EQ(event.kv().key(), "k" + std::to_string(next++));
+    for (const auto& event : parts[i].events())
+      EXPECT_EQ(event.kv().key(), "k" + std::to_string(next++));
   }
   EXPECT_EQ(next, 10);
 }
 
-// Claim: while the client does not read, no more than the stream's buffer and one batch is held; nothing
-// is lost once it reads.
+// Claim: while the client does not read, no more than the stream's buffer and one batch is held;
+// nothing is lost once it reads.
 TEST_F(WatchDoor, SlowClientsCostNoMemory) {
   auto open = Open();
   open.stream.send_buffer_max = 2000;
@@ -380,7 +388,8 @@ TEST_F(WatchDoor, SlowClientsCostNoMemory) {
   EXPECT_EQ(next, 500);
 }
 
-// Claim: a client that sends creates and reads nothing is not read from beyond the bound of answers.
+// Claim: a client that sends creates and reads nothing is not read from beyond the bound of
+// answers.
 TEST_F(WatchDoor, FloodsOfCreatesAreHeldBack) {
   auto open = Open();
   open.stream.send_buffer_max = 0;

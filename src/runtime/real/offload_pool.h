@@ -14,9 +14,9 @@
 
 namespace coterie::runtime {
 
-/// A few threads for calls that block (fdatasync, opening files). An operation owns all it touches, so the
-/// frame that awaits it may be destroyed at any time; the operation then ends unheard. The queue holds at
-/// most one operation per awaiting frame, and abandoned ones until they have run.
+/// A few threads for calls that block (fdatasync, opening files). An operation owns all it touches,
+/// so the frame that awaits it may be destroyed at any time; the operation then ends unheard. The
+/// queue holds at most one operation per awaiting frame, and abandoned ones until they have run.
 class OffloadPool final : public Pollable {
  public:
   OffloadPool(Reactor& reactor, std::size_t threads);
@@ -36,8 +36,8 @@ class OffloadPool final : public Pollable {
   void OnEvents(std::uint32_t events) override;
 
  private:
-  /// Touched by one thread at a time: the reactor, a pool thread from Submit until it is completed, and
-  /// the reactor again.
+  /// Touched by one thread at a time: the reactor, a pool thread from Submit until it is completed,
+  /// and the reactor again.
   class Operation {
    public:
     virtual ~Operation() = default;

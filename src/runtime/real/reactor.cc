@@ -66,7 +66,8 @@ void Reactor::TakeTime() {
 }
 
 void Reactor::FireTimers() {
-  // No more than were armed at the start: a timer that arms itself in the past must not hold the loop.
+  // No more than were armed at the start: a timer that arms itself in the past must not hold the
+  // loop.
   for (std::size_t budget = timers_.size(); budget > 0 && !timers_.empty(); --budget) {
     if (timers_.next() > now_) return;
     FireNow(timers_.Pop());
@@ -97,7 +98,8 @@ int Reactor::WaitForEvents(std::span<epoll_event> events) {
     precise_wait_ = false;  // a kernel older than 5.11
   }
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
-  return ::epoll_wait(epoll_, events.data(), count, static_cast<int>(std::min<std::int64_t>(ms, 60'000)));
+  return ::epoll_wait(epoll_, events.data(), count,
+                      static_cast<int>(std::min<std::int64_t>(ms, 60'000)));
 }
 
 void Reactor::Poll() {

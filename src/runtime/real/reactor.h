@@ -15,16 +15,17 @@ namespace coterie::runtime {
 /// Something with a file descriptor in the reactor's epoll set.
 class Pollable {
  public:
-  /// Notes the epoll `events`. Runs between tasks: it may post work but must not destroy a Pollable.
+  /// Notes the epoll `events`. Runs between tasks: it may post work but must not destroy a
+  /// Pollable.
   virtual void OnEvents(std::uint32_t events) = 0;
 
  protected:
   ~Pollable() = default;
 };
 
-/// The real world's Executor: one epoll loop on the thread that calls Run. A turn takes the time once,
-/// fires the timers that are due, runs what is ready (at most kItemsPerPoll before it looks at the
-/// descriptors again), then polls, waiting only when nothing is ready.
+/// The real world's Executor: one epoll loop on the thread that calls Run. A turn takes the time
+/// once, fires the timers that are due, runs what is ready (at most kItemsPerPoll before it looks
+/// at the descriptors again), then polls, waiting only when nothing is ready.
 class Reactor final : public Executor {
  public:
   static constexpr int kItemsPerPoll = 1024;

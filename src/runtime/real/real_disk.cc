@@ -52,7 +52,7 @@ Status SyncData(const Descriptor& file) {
 }
 
 Result<std::string> ReadAll(const Descriptor& file, std::uint64_t offset, std::size_t size) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.fd, &status) != 0) return FromErrno(errno, "fstat", file.path);
   const auto end = static_cast<std::uint64_t>(status.st_size);
   if (offset >= end) return std::string();
@@ -98,7 +98,7 @@ class RealFile final : public File {
     });
   }
   Task<Result<std::uint64_t>> Size() override {
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file_->fd, &status) != 0) co_return FromErrno(errno, "fstat", file_->path);
     co_return static_cast<std::uint64_t>(status.st_size);
   }
@@ -123,9 +123,8 @@ Task<Result<std::string>> RealFile::Read(std::uint64_t offset, std::size_t size)
 
 Task<Status> RealFile::Write(std::uint64_t offset, std::string data) {
   if (data.size() <= kInlineWriteMax) co_return WriteAll(*file_, offset, data);
-  auto result = co_await pool_.Run([file = file_, offset, data = std::move(data)] {
-    return WriteAll(*file, offset, data);
-  });
+  auto result = co_await pool_.Run(
+      [file = file_, offset, data = std::move(data)] { return WriteAll(*file, offset, data); });
   co_return result;
 }
 
@@ -198,7 +197,7 @@ Task<Result<std::vector<std::string>>> RealDisk::List(std::string path) {
 }
 
 Task<Result<bool>> RealDisk::Exists(std::string path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) == 0) co_return true;
   if (errno == ENOENT || errno == ENOTDIR) co_return false;
   co_return FromErrno(errno, "stat", path);
@@ -206,7 +205,7 @@ Task<Result<bool>> RealDisk::Exists(std::string path) {
 
 Task<Result<std::uint64_t>> RealDisk::FreeBytes(std::string path) {
   return pool_.Run([path]() -> Result<std::uint64_t> {
-    struct statvfs status {};
+    struct statvfs status{};
     if (::statvfs(path.c_str(), &status) != 0) return FromErrno(errno, "statvfs", path);
     return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
   });

@@ -5,8 +5,8 @@
 
 namespace coterie::runtime {
 
-/// The machine's file system. Everything that may wait for a device runs on the pool; a read that the page
-/// cache can answer and a small write run at once.
+/// The machine's file system. Everything that may wait for a device runs on the pool; a read that
+/// the page cache can answer and a small write run at once.
 class RealDisk final : public Disk {
  public:
   explicit RealDisk(OffloadPool& pool) : pool_(pool) {}

@@ -108,7 +108,8 @@ Task<Result<Datagram>> RealDatagramSocket::Receive() {
     sockaddr_storage storage{};
     socklen_t length = sizeof storage;
     auto* address = reinterpret_cast<sockaddr*>(&storage);
-    const ssize_t got = ::recvfrom(socket->fd(), buffer, sizeof buffer, MSG_TRUNC, address, &length);
+    const ssize_t got =
+        ::recvfrom(socket->fd(), buffer, sizeof buffer, MSG_TRUNC, address, &length);
     if (got > static_cast<ssize_t>(kDatagramBytesMax)) continue;  // not one of ours
     if (got >= 0) {
       co_return Datagram{FromSockaddr(address), std::string(buffer, static_cast<std::size_t>(got))};

@@ -10,7 +10,8 @@ namespace coterie::runtime {
 /// A connected TCP socket as a Stream.
 class RealStream final : public Stream {
  public:
-  RealStream(Socket::Ref socket, Address peer) : socket_(std::move(socket)), peer_(std::move(peer)) {}
+  RealStream(Socket::Ref socket, Address peer)
+      : socket_(std::move(socket)), peer_(std::move(peer)) {}
   ~RealStream() override { socket_->Close(); }
   Task<Result<std::size_t>> Read(std::span<char> into) override;
   Task<Status> Write(std::string data) override;

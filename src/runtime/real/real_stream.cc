@@ -41,7 +41,8 @@ Task<Status> RealStream::Write(std::string data) {
         continue;
       }
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) co_return FailUnknown(ErrorCode::kConnectionClosed, std::strerror(errno));
+      if (errno != EAGAIN)
+        co_return FailUnknown(ErrorCode::kConnectionClosed, std::strerror(errno));
       socket->Exhausted(Socket::kWrite);
     }
     co_await Socket::Wait(*socket, Socket::kWrite);

@@ -16,9 +16,9 @@ namespace {
 void LogToStderr(LogLevel level, std::string_view room, std::string_view message) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  const std::string line = fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z {:5} {}: {}\n",
-                                       fmt::gmtime(now.tv_sec), now.tv_nsec / 1000, NameOf(level),
-                                       room, message);
+  const std::string line =
+      fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z {:5} {}: {}\n", fmt::gmtime(now.tv_sec),
+                  now.tv_nsec / 1000, NameOf(level), room, message);
   [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -49,7 +49,8 @@ class RealWorld::Signals final : public Pollable {
   void OnEvents(std::uint32_t) override {
     signalfd_siginfo info;
     while (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-      if (pending_.size() < kPendingSignalsMax) pending_.push_back(static_cast<int>(info.ssi_signo));
+      if (pending_.size() < kPendingSignalsMax)
+        pending_.push_back(static_cast<int>(info.ssi_signo));
     }
     arrived_.NotifyAll();
   }

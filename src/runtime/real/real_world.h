@@ -19,13 +19,14 @@ struct RealOptions {
   LogLevel log_minimum = LogLevel::kInfo;
   Logger::Sink log_sink;         ///< where log lines go; stderr with the date if empty
   std::size_t pool_threads = 2;  ///< for blocking work
-  /// Blocks SIGINT and SIGTERM and delivers them to WaitSignal. The mask is inherited by child processes:
-  /// reset it before exec. Otherwise they end the process as usual.
+  /// Blocks SIGINT and SIGTERM and delivers them to WaitSignal. The mask is inherited by child
+  /// processes: reset it before exec. Otherwise they end the process as usual.
   bool handle_signals = false;
 };
 
-/// The machine as a World: one epoll loop on the thread that calls Run, and a small pool for blocking
-/// work. Ignores SIGPIPE for the process. All frames that use it must be destroyed before it.
+/// The machine as a World: one epoll loop on the thread that calls Run, and a small pool for
+/// blocking work. Ignores SIGPIPE for the process. All frames that use it must be destroyed before
+/// it.
 class RealWorld final : public World {
  public:
   /// Errors: kIo.
@@ -80,8 +81,8 @@ inline Task<void> RunToEnd(Task<void> task, bool* done) {
 
 }  // namespace internal
 
-/// Runs `world` until `task` has ended, and answers its value: for main(), the command line and tests.
-/// A Stop meanwhile has no effect.
+/// Runs `world` until `task` has ended, and answers its value: for main(), the command line and
+/// tests. A Stop meanwhile has no effect.
 template <class T>
 T BlockOn(RealWorld& world, Task<T> task) {
   bool done = false;

@@ -12,9 +12,10 @@ struct sockaddr_storage;
 
 namespace coterie::runtime {
 
-/// A non-blocking socket in the reactor's epoll set, edge-triggered for both directions: it is tried at
-/// once, and waited for only after it said EAGAIN. Shared by its owner and by the frames of operations
-/// under way, so that the owner may be destroyed while they wait; they then find it closed.
+/// A non-blocking socket in the reactor's epoll set, edge-triggered for both directions: it is
+/// tried at once, and waited for only after it said EAGAIN. Shared by its owner and by the frames
+/// of operations under way, so that the owner may be destroyed while they wait; they then find it
+/// closed.
 class Socket final : public Pollable {
  public:
   enum Side { kRead = 0, kWrite = 1 };
@@ -52,8 +53,8 @@ class Socket final : public Pollable {
   bool ready(Side side) const { return sides_[side].ready; }
   /// The last call on `side` found nothing to do: wait for an edge.
   void Exhausted(Side side) { sides_[side].ready = false; }
-  /// A receive that filled less than its buffer has emptied the socket, unless the peer's end is known to
-  /// wait behind the bytes: then no further edge would come.
+  /// A receive that filled less than its buffer has emptied the socket, unless the peer's end is
+  /// known to wait behind the bytes: then no further edge would come.
   void ShortRead() {
     if (!peer_ended_) sides_[kRead].ready = false;
   }
@@ -61,8 +62,8 @@ class Socket final : public Pollable {
   void Close();
   void OnEvents(std::uint32_t events) override;
 
-  /// `co_await socket.Wait(side)`: resumes when the side may be ready or the socket is closed; false if
-  /// `deadline` came first.
+  /// `co_await socket.Wait(side)`: resumes when the side may be ready or the socket is closed;
+  /// false if `deadline` came first.
   class [[nodiscard]] Wait final : public Timer {
    public:
     Wait(Socket& socket, Side side, std::optional<Instant> deadline = std::nullopt)
@@ -84,8 +85,8 @@ class Socket final : public Pollable {
     Resumer resumer_;
   };
 
-  /// `co_await socket.Turn(side)` before each try: yields when this side has had kTurnMax tries in a row
-  /// without waiting.
+  /// `co_await socket.Turn(side)` before each try: yields when this side has had kTurnMax tries in
+  /// a row without waiting.
   class [[nodiscard]] Turn {
    public:
     Turn(Socket& socket, Side side) : socket_(socket), side_(side) {}

@@ -17,7 +17,8 @@ WallInterval WallClock::Read(Instant now) {
     timex state{};
     const int answer = ::adjtimex(&state);
     synchronized_ = answer >= 0 && answer != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
-    bound_ns_ = synchronized_ ? static_cast<std::int64_t>(state.maxerror) * 1000 : kUnknownBound.count();
+    bound_ns_ =
+        synchronized_ ? static_cast<std::int64_t>(state.maxerror) * 1000 : kUnknownBound.count();
     asked_ = true;
     asked_at_ = now;
   }

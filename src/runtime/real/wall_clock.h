@@ -5,8 +5,8 @@
 
 namespace coterie::runtime {
 
-/// The system's date with the kernel's own bound on its error (adjtimex's maxerror, which an NTP daemon
-/// keeps), asked again once a second of `now`.
+/// The system's date with the kernel's own bound on its error (adjtimex's maxerror, which an NTP
+/// daemon keeps), asked again once a second of `now`.
 class WallClock {
  public:
   WallInterval Read(Instant now);

@@ -77,7 +77,8 @@ std::size_t Connection::Take(int side, std::span<char> into) {
   std::memcpy(into.data(), pipe.bytes.data() + (pipe.read - pipe.base), size);
   pipe.read += size;
   const std::uint64_t consumed = pipe.read - pipe.base;
-  if (consumed == pipe.bytes.size() || (consumed > (64u << 10) && consumed > pipe.bytes.size() / 2)) {
+  if (consumed == pipe.bytes.size() ||
+      (consumed > (64u << 10) && consumed > pipe.bytes.size() / 2)) {
     pipe.bytes.erase(0, consumed);
     pipe.base = pipe.read;
   }
@@ -121,7 +122,8 @@ void Connection::Reset(int side) {
   End& end = ends_[side];
   if (end.reset) return;
   end.reset = true;
-  fabric_.trace().Note(fabric_.scheduler().now(), end.node, EventKind::kReset, ends_[1 - side].node);
+  fabric_.trace().Note(fabric_.scheduler().now(), end.node, EventKind::kReset,
+                       ends_[1 - side].node);
   in(side).reader.Wake();
   out(side).writer.Wake();
 }
@@ -242,7 +244,8 @@ Task<Status> SimStream::Write(std::string data) {
     if (connection->end(side).reset) {
       co_return FailUnknown(ErrorCode::kConnectionClosed, "connection reset by peer");
     }
-    const std::size_t size = std::min<std::uint64_t>(connection->WriteSpace(side), data.size() - sent);
+    const std::size_t size =
+        std::min<std::uint64_t>(connection->WriteSpace(side), data.size() - sent);
     if (size == 0) {
       co_await pipe.writer.Wait();
       continue;

@@ -10,8 +10,8 @@
 
 namespace coterie::runtime {
 
-/// One direction of a Connection. Bytes [read, arrived) may be read, [arrived, end) are on their way in
-/// segments that arrive in order; the timer fires when the first of them does.
+/// One direction of a Connection. Bytes [read, arrived) may be read, [arrived, end) are on their
+/// way in segments that arrive in order; the timer fires when the first of them does.
 struct Pipe final : Timer {
   enum class Mark : std::uint8_t { kBytes, kFin, kReset };
   struct Segment {
@@ -41,8 +41,8 @@ struct Pipe final : Timer {
   void Fire() override;
 };
 
-/// A byte stream between two nodes: two pipes and what each side knows. Shared by its two streams and by
-/// the frames of operations under way. Side 0 connected, side 1 accepted.
+/// A byte stream between two nodes: two pipes and what each side knows. Shared by its two streams
+/// and by the frames of operations under way. Side 0 connected, side 1 accepted.
 class Connection final : public ListNode {
  public:
   class Ref {
@@ -96,7 +96,8 @@ class Connection final : public ListNode {
   /// The first segment of `pipe` has arrived at the other end, if the link and that node let it.
   void Arrive(Pipe& pipe);
   void LinkHealed(std::uint32_t from, std::uint32_t to);
-  /// A node that died silently is back: what is still being sent to its old streams is answered by resets.
+  /// A node that died silently is back: what is still being sent to its old streams is answered by
+  /// resets.
   void NodeBack(std::uint32_t node);
 
  private:

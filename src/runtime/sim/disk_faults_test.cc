@@ -17,7 +17,8 @@ Task<void> Hold(World* world, Files*) {
 /// A machine whose disk is under test; tests run as its tasks.
 class Machine {
  public:
-  explicit Machine(std::uint64_t seed) : sim_(WithSeed(seed)), node_(sim_.AddNode("node", "10.0.0.1")) {
+  explicit Machine(std::uint64_t seed)
+      : sim_(WithSeed(seed)), node_(sim_.AddNode("node", "10.0.0.1")) {
     Boot();
   }
   void Boot() {
@@ -74,8 +75,8 @@ TEST(DiskFaults, WhatWasSyncedSurvives) {
   }
 }
 
-// Each unsynced sector has its own fate: over seeds one sees it kept, dropped and torn, and whatever is in
-// a sector is new bytes followed by old ones.
+// Each unsynced sector has its own fate: over seeds one sees it kept, dropped and torn, and
+// whatever is in a sector is new bytes followed by old ones.
 TEST(DiskFaults, UnsyncedSectorsAreKeptDroppedOrTorn) {
   int kept = 0;
   int dropped = 0;
@@ -130,7 +131,8 @@ TEST(DiskFaults, NamesNeedSyncDir) {
   EXPECT_LT(survived, 35);
 }
 
-// ReplaceFile, cut short at any moment by the machine's death, leaves the old content or the new one.
+// ReplaceFile, cut short at any moment by the machine's death, leaves the old content or the new
+// one.
 TEST(DiskFaults, ReplaceFileIsAtomic) {
   std::set<std::string> seen;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
@@ -151,8 +153,8 @@ TEST(DiskFaults, ReplaceFileIsAtomic) {
   EXPECT_EQ(seen, (std::set<std::string>{std::string(3'000, 'o'), std::string(3'000, 'n')}));
 }
 
-// fsyncgate: after a failed sync the next one succeeds, reads still show the bytes, and only the machine's
-// death reveals that they never reached the disk.
+// fsyncgate: after a failed sync the next one succeeds, reads still show the bytes, and only the
+// machine's death reveals that they never reached the disk.
 TEST(DiskFaults, AFailedSyncLosesWhatALaterOneClaims) {
   Machine machine(7);
   machine.Plant("file", std::string(512, 'o'));

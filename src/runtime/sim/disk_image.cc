@@ -128,7 +128,8 @@ std::uint64_t DiskImage::UsedBytes() const {
 }
 
 void DiskImage::Crash() {
-  // Each change of names had its own chance to reach the disk; one that builds on a lost one is lost too.
+  // Each change of names had its own chance to reach the disk; one that builds on a lost one is
+  // lost too.
   for (const Change& change : journal_) {
     if (random_.Chance(0.5)) continue;
     if (!change.from.empty() && !durable_.contains(change.from)) continue;

@@ -14,8 +14,8 @@
 
 namespace coterie::runtime {
 
-/// A file's content: what reads see, and how much of it would survive the machine's death. Kept in sparse
-/// pages; absent ones are zeroes.
+/// A file's content: what reads see, and how much of it would survive the machine's death. Kept in
+/// sparse pages; absent ones are zeroes.
 class SimInode {
  public:
   static constexpr std::size_t kPageBytes = 4096;
@@ -33,8 +33,8 @@ class SimInode {
   void Sync();
   /// A failed fsync: what was unsynced is marked clean and will never reach the disk.
   void LoseUnsynced();
-  /// The machine dies: each unsynced sector is kept, dropped or torn by a draw of its own; lost ones are
-  /// dropped.
+  /// The machine dies: each unsynced sector is kept, dropped or torn by a draw of its own; lost
+  /// ones are dropped.
   void Crash(Random& random);
   void FlipBit(std::uint64_t offset, int bit);
   bool HasUnsynced() const { return !touched_.empty() || size_ != durable_size_; }
@@ -42,10 +42,10 @@ class SimInode {
  private:
   using Bytes = std::array<char, kPageBytes>;
   struct Page {
-    Bytes now{};                      // what reads see
-    std::unique_ptr<Bytes> durable;   // what the disk holds, where it differs
-    std::uint8_t dirty = 0;           // a bit per sector: written, not synced
-    std::uint8_t lost = 0;            // a bit per sector: a failed sync forgot it
+    Bytes now{};                     // what reads see
+    std::unique_ptr<Bytes> durable;  // what the disk holds, where it differs
+    std::uint8_t dirty = 0;          // a bit per sector: written, not synced
+    std::uint8_t lost = 0;           // a bit per sector: a failed sync forgot it
   };
   Page& Touch(std::uint64_t page, std::uint8_t sectors);
   void CrashSector(Page& page, std::size_t sector, std::uint64_t start, Random& random,
@@ -57,8 +57,8 @@ class SimInode {
   std::uint64_t durable_size_ = 0;
 };
 
-/// One machine's disk: it outlives the node's incarnations. Names are a journal of changes on top of what
-/// the last SyncDir of each directory made durable.
+/// One machine's disk: it outlives the node's incarnations. Names are a journal of changes on top
+/// of what the last SyncDir of each directory made durable.
 class DiskImage {
  public:
   explicit DiskImage(std::uint64_t seed) : random_(seed) {}

@@ -126,7 +126,8 @@ void Fabric::SendPacket(std::uint32_t from, Datagram datagram, const Address& to
   Launch(from, target, std::move(datagram), to);
 }
 
-void Fabric::Launch(std::uint32_t from, std::uint32_t target, Datagram datagram, const Address& to) {
+void Fabric::Launch(std::uint32_t from, std::uint32_t target, Datagram datagram,
+                    const Address& to) {
   if (free_packets_.empty()) {
     packets_.push_back(std::make_unique<Packet>());
     free_packets_.push_back(packets_.back().get());

@@ -17,8 +17,8 @@ class Connection;
 class SimListener;
 class SimDatagramSocket;
 
-/// The network between all nodes of a simulation: hosts, links per ordered pair of nodes, and what is
-/// under way. Node numbers start at 1.
+/// The network between all nodes of a simulation: hosts, links per ordered pair of nodes, and what
+/// is under way. Node numbers start at 1.
 class Fabric {
  public:
   Fabric(Scheduler& scheduler, SimExecutor& kernel, std::uint64_t seed);
@@ -38,7 +38,9 @@ class Fabric {
   bool powered(std::uint32_t node) const { return powered_[node]; }
 
   // Faults.
-  void SetLink(std::uint32_t from, std::uint32_t to, LinkKnobs knobs) { At(from, to).knobs = knobs; }
+  void SetLink(std::uint32_t from, std::uint32_t to, LinkKnobs knobs) {
+    At(from, to).knobs = knobs;
+  }
   void SetAllLinks(LinkKnobs knobs);
   void SetStreams(StreamKnobs knobs) { streams_ = knobs; }
   void Cut(std::uint32_t from, std::uint32_t to);
@@ -47,7 +49,8 @@ class Fabric {
 
   // For sockets.
   const StreamKnobs& streams() const { return streams_; }
-  /// A draw of how long something takes from one node to the other; longer if a stream's bytes are lost.
+  /// A draw of how long something takes from one node to the other; longer if a stream's bytes are
+  /// lost.
   Duration DrawDelay(std::uint32_t from, std::uint32_t to, bool reliable);
   void SendPacket(std::uint32_t from, Datagram datagram, const Address& to);
   std::uint16_t FreePort(std::uint32_t node);
@@ -70,7 +73,9 @@ class Fabric {
   struct Packet;
 
   Link& At(std::uint32_t from, std::uint32_t to) { return links_[from * up_.size() + to]; }
-  const Link& At(std::uint32_t from, std::uint32_t to) const { return links_[from * up_.size() + to]; }
+  const Link& At(std::uint32_t from, std::uint32_t to) const {
+    return links_[from * up_.size() + to];
+  }
   void Launch(std::uint32_t from, std::uint32_t target, Datagram datagram, const Address& to);
   void Land(Packet& packet);
 

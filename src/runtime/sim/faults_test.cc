@@ -103,7 +103,8 @@ TEST_F(Faults, ACutHoldsBytesAndHealingDeliversThem) {
   EXPECT_FALSE(received_.error.has_value());
 }
 
-// A cut of the other direction only lets bytes through, until the sender misses the acknowledgements.
+// A cut of the other direction only lets bytes through, until the sender misses the
+// acknowledgements.
 TEST_F(Faults, AOneWayCutStopsAcknowledgements) {
   StreamKnobs knobs;
   knobs.buffer_bytes = 200;
@@ -134,8 +135,8 @@ TEST_F(Faults, HealingMayReset) {
   EXPECT_EQ(sent_.error, ErrorCode::kConnectionClosed);
 }
 
-// Connecting: refused at a machine without the listener, timed out across a cut and at a machine that is
-// off.
+// Connecting: refused at a machine without the listener, timed out across a cut and at a machine
+// that is off.
 TEST_F(Faults, ConnectIsRefusedOrTimesOut) {
   const auto connect = [&] {
     Network& network = sim_.world(ticker_).network();
@@ -198,7 +199,8 @@ Task<void> CrashSoon(World* world, Notification* never) {
   co_await never->Wait();
 }
 
-// World::Crash destroys the node at the end of its turn and tells the harness, which may restart it.
+// World::Crash destroys the node at the end of its turn and tells the harness, which may restart
+// it.
 TEST_F(Faults, CrashTellsTheHarness) {
   Notification never(sim_.executor());
   std::vector<std::string> reasons;

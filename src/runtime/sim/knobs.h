@@ -6,8 +6,8 @@
 
 namespace coterie::runtime {
 
-/// How a network path between two nodes behaves, per direction. Loss of a datagram loses it; loss of a
-/// stream's bytes delays them, and all behind them, by a retransmission.
+/// How a network path between two nodes behaves, per direction. Loss of a datagram loses it; loss
+/// of a stream's bytes delays them, and all behind them, by a retransmission.
 struct LinkKnobs {
   Duration delay_min = 100us;
   Duration delay_max = 500us;
@@ -20,8 +20,8 @@ struct LinkKnobs {
 
 /// How every byte stream behaves.
 struct StreamKnobs {
-  /// Chance that a Read answers only a random part of what is there (half of the time one byte), and that
-  /// a Write travels in two pieces.
+  /// Chance that a Read answers only a random part of what is there (half of the time one byte),
+  /// and that a Write travels in two pieces.
   double split = 0.1;
   std::uint64_t buffer_bytes = 256u << 10;  ///< written and not yet read; then Write waits
   /// Chance that a stream which had to wait for a cut link is reset, not resumed, when it heals.
@@ -36,8 +36,8 @@ struct DiskKnobs {
   Duration sync_max = 1ms;
   double slow = 0;  ///< an operation takes up to slow_max longer
   Duration slow_max = 500ms;
-  /// A sync fails: its pages are marked clean though they never reach the disk, so later syncs succeed
-  /// without them and only the page cache still shows them (until the machine dies).
+  /// A sync fails: its pages are marked clean though they never reach the disk, so later syncs
+  /// succeed without them and only the page cache still shows them (until the machine dies).
   double sync_failure = 0;
   double misdirected_write = 0;  ///< a write lands elsewhere in the same file
   double bit_rot = 0;            ///< a read finds one bit of what it reads flipped, for good
@@ -46,9 +46,9 @@ struct DiskKnobs {
 
 /// How one node's clocks differ from true time.
 struct ClockKnobs {
-  std::int64_t offset_ns = 0;           ///< wall time minus true time
-  std::int64_t drift_ppb = 0;           ///< both clocks gain this many ns a second
-  std::int64_t bound_ns = 10'000'000;   ///< the error the wall clock admits
+  std::int64_t offset_ns = 0;          ///< wall time minus true time
+  std::int64_t drift_ppb = 0;          ///< both clocks gain this many ns a second
+  std::int64_t bound_ns = 10'000'000;  ///< the error the wall clock admits
   bool synchronized = true;
 };
 

@@ -157,7 +157,8 @@ void SimExecutor::DoDisarm(Timer& timer) {
 Instant SimExecutor::ToLocal(Instant global) const {
   if (drift_ppb_ == 0 && drift_since_ == drift_since_local_) return global;
   const std::int64_t elapsed = (global - drift_since_).count();
-  const auto gained = static_cast<std::int64_t>(static_cast<__int128>(elapsed) * drift_ppb_ / 1'000'000'000);
+  const auto gained =
+      static_cast<std::int64_t>(static_cast<__int128>(elapsed) * drift_ppb_ / 1'000'000'000);
   return drift_since_local_ + Duration(elapsed + gained);
 }
 
@@ -166,10 +167,11 @@ Instant SimExecutor::ToGlobal(Instant local) const {
   constexpr Duration kFar = std::chrono::hours(24 * 365 * 100);
   const Duration elapsed = local - drift_since_local_;
   if (elapsed > kFar) return drift_since_ + kFar;
-  const auto real = static_cast<std::int64_t>(static_cast<__int128>(elapsed.count()) * 1'000'000'000 /
-                                              (1'000'000'000 + drift_ppb_));
+  const auto real = static_cast<std::int64_t>(static_cast<__int128>(elapsed.count()) *
+                                              1'000'000'000 / (1'000'000'000 + drift_ppb_));
   Instant global = drift_since_ + Duration(real);
-  while (ToLocal(global) < local) global += Duration(1);  // a timer never fires early by its own clock
+  while (ToLocal(global) < local)
+    global += Duration(1);  // a timer never fires early by its own clock
   return global;
 }
 
@@ -181,7 +183,8 @@ void SimExecutor::SetDrift(std::int64_t ppb) {
   for (Timer* timer : queue.members()) {
     if (OwnerOf(*timer) == this) mine.emplace_back(timer, ToLocal(timer->at()));
   }
-  std::ranges::sort(mine, [](const auto& a, const auto& b) { return TimerQueue::Before(*a.first, *b.first); });
+  std::ranges::sort(
+      mine, [](const auto& a, const auto& b) { return TimerQueue::Before(*a.first, *b.first); });
   for (auto& [timer, local] : mine) queue.Remove(*timer);
   drift_since_local_ = ToLocal(scheduler_.now_);
   drift_since_ = scheduler_.now_;

@@ -13,7 +13,8 @@ namespace coterie::runtime {
 
 class SimExecutor;
 
-/// True on a thread that is inside a simulation's Run: the system's clock and entropy are then trapped.
+/// True on a thread that is inside a simulation's Run: the system's clock and entropy are then
+/// trapped.
 bool SimulationRunning();
 /// Makes SimulationRunning true while it lives.
 class SimulationScope {
@@ -23,12 +24,12 @@ class SimulationScope {
   ~SimulationScope();
 };
 
-/// A simulation's time line: one queue of timers for all nodes, and the nodes that have work ready. Time
-/// moves to the next timer when nothing is ready.
+/// A simulation's time line: one queue of timers for all nodes, and the nodes that have work ready.
+/// Time moves to the next timer when nothing is ready.
 class Scheduler {
  public:
-  /// With `chaos`, ready work of one node runs in a seeded order that need not be the posting order, and
-  /// nodes take turns item by item.
+  /// With `chaos`, ready work of one node runs in a seeded order that need not be the posting
+  /// order, and nodes take turns item by item.
   Scheduler(std::uint64_t seed, bool chaos, Trace::Sink sink);
 
   Instant now() const { return now_; }

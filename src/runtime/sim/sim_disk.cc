@@ -23,7 +23,9 @@ class SimFile final : public File {
   Task<Status> WriteAndSync(std::uint64_t offset, std::string data) override {
     return DoWrite(&disk_, inode_, path_, offset, std::move(data), true);
   }
-  Task<Status> Truncate(std::uint64_t size) override { return DoResize(&disk_, inode_, size, true); }
+  Task<Status> Truncate(std::uint64_t size) override {
+    return DoResize(&disk_, inode_, size, true);
+  }
   Task<Status> Preallocate(std::uint64_t size) override {
     return DoResize(&disk_, inode_, size, false);
   }

@@ -29,8 +29,12 @@ class SimDisk final : public Disk {
  private:
   friend class SimFile;
   /// How long the next operation takes.
-  SleepUntil Delay() { return Sleep(executor_, Draw(image_.knobs.operation_min, image_.knobs.operation_max)); }
-  SleepUntil SyncDelay() { return Sleep(executor_, Draw(image_.knobs.sync_min, image_.knobs.sync_max)); }
+  SleepUntil Delay() {
+    return Sleep(executor_, Draw(image_.knobs.operation_min, image_.knobs.operation_max));
+  }
+  SleepUntil SyncDelay() {
+    return Sleep(executor_, Draw(image_.knobs.sync_min, image_.knobs.sync_max));
+  }
   Duration Draw(Duration low, Duration high);
   void Note(EventKind kind, std::uint64_t a = 0, std::uint64_t b = 0);
   Status CheckSpace(const SimInode& inode, std::uint64_t end);

@@ -27,7 +27,8 @@ std::string SimInode::Read(std::uint64_t offset, std::size_t size) const {
     const std::size_t within = at % kPageBytes;
     const std::size_t part = std::min(kPageBytes - within, out.size() - done);
     const auto page = pages_.find(at / kPageBytes);
-    if (page != pages_.end()) std::memcpy(out.data() + done, page->second.now.data() + within, part);
+    if (page != pages_.end())
+      std::memcpy(out.data() + done, page->second.now.data() + within, part);
     done += part;
   }
   return out;
@@ -146,7 +147,8 @@ void SimInode::FlipBit(std::uint64_t offset, int bit) {
   Page& page = pages_[offset / kPageBytes];
   const std::size_t at = offset % kPageBytes;
   page.now[at] = static_cast<char>(page.now[at] ^ (1 << bit));
-  if (page.durable != nullptr) (*page.durable)[at] = static_cast<char>((*page.durable)[at] ^ (1 << bit));
+  if (page.durable != nullptr)
+    (*page.durable)[at] = static_cast<char>((*page.durable)[at] ^ (1 << bit));
 }
 
 }  // namespace coterie::runtime

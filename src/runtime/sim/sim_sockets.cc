@@ -8,7 +8,9 @@ constexpr Duration kFirstRetry = 1s;  // of an unanswered SYN; doubles [RFC 6298
 }  // namespace
 
 SimListener::SimListener(Fabric& fabric, SimExecutor& executor, Address local)
-    : fabric_(fabric), executor_(executor), local_(std::move(local)),
+    : fabric_(fabric),
+      executor_(executor),
+      local_(std::move(local)),
       backlog_(std::make_shared<Inbox<std::unique_ptr<Stream>>>(executor)) {
   fabric_.listeners.emplace(local_, this);
   ++fabric_.open_sockets[executor_.node()];
@@ -32,7 +34,9 @@ void SimListener::Establish(std::unique_ptr<Stream> stream) {
 }
 
 SimDatagramSocket::SimDatagramSocket(Fabric& fabric, SimExecutor& executor, Address local)
-    : fabric_(fabric), executor_(executor), local_(std::move(local)),
+    : fabric_(fabric),
+      executor_(executor),
+      local_(std::move(local)),
       queue_(std::make_shared<Inbox<Datagram>>(executor)) {
   fabric_.sockets.emplace(local_, this);
   ++fabric_.open_sockets[executor_.node()];

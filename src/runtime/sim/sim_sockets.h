@@ -9,8 +9,8 @@
 
 namespace coterie::runtime {
 
-/// What has arrived at a socket and waits for its one reader. Shared with the reader's frame, which may
-/// outlive the socket and then finds it closed.
+/// What has arrived at a socket and waits for its one reader. Shared with the reader's frame, which
+/// may outlive the socket and then finds it closed.
 template <class T>
 class Inbox {
  public:

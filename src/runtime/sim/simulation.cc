@@ -65,10 +65,10 @@ void Simulation::Start(NodeHandle handle, Main main) {
     node.crashed = true;
     node.crash_reason = reason;
   };
-  node.world = std::make_unique<SimWorld>(SimWorld::Parts{
-      scheduler_, fabric_, node.image, node.clock, node.frames, handle.index,
-      SeedFor(kWorldOf, handle.index * 1'000'003ull + node.incarnation), options_.log_minimum,
-      LogSink(handle.index), crash});
+  node.world = std::make_unique<SimWorld>(
+      SimWorld::Parts{scheduler_, fabric_, node.image, node.clock, node.frames, handle.index,
+                      SeedFor(kWorldOf, handle.index * 1'000'003ull + node.incarnation),
+                      options_.log_minimum, LogSink(handle.index), crash});
   fabric_.NodeUp(handle.index);
   const SimulationScope trapped;
   const SimExecutor::Enter enter(node.world->sim_executor());
@@ -107,10 +107,10 @@ void Simulation::Destroy(std::uint32_t index, Death death) {
   scheduler_.trace().Note(Now(), index, EventKind::kKill, static_cast<std::uint64_t>(death));
   fabric_.NodeDown(index, death);
   node.world->scope().Cancel();
-  COT_ASSERT(node.frames.live == 0);                       // a Task outside the node's scope
-  COT_ASSERT(fabric_.open_sockets[index] == 0);            // a stream, listener or socket
-  COT_ASSERT(node.world->sim_disk().open_files() == 0);    // a file
-  COT_ASSERT(node.world->sim_executor().idle());           // an armed timer or posted item
+  COT_ASSERT(node.frames.live == 0);                     // a Task outside the node's scope
+  COT_ASSERT(fabric_.open_sockets[index] == 0);          // a stream, listener or socket
+  COT_ASSERT(node.world->sim_disk().open_files() == 0);  // a file
+  COT_ASSERT(node.world->sim_executor().idle());         // an armed timer or posted item
   node.world.reset();
   if (death != Death::kProcess) node.image.Crash();
 }

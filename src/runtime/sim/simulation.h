@@ -31,8 +31,8 @@ struct SimOptions {
   Trace::Sink trace;  ///< one line per event; none if empty
 };
 
-/// Any number of nodes on one thread and one virtual time line, with a network and disks that misbehave as
-/// told. Everything that happens is a function of the seed and of the calls made here.
+/// Any number of nodes on one thread and one virtual time line, with a network and disks that
+/// misbehave as told. Everything that happens is a function of the seed and of the calls made here.
 ///
 /// Calls are made between runs, or by harness tasks (Spawn) and callbacks while it runs.
 class Simulation {
@@ -50,11 +50,12 @@ class Simulation {
   void Start(NodeHandle node, Main main);
   /// Start with the main of the last Start.
   void Restart(NodeHandle node);
-  /// Destroys the node's frames and sockets, and what `death` says of the rest. A node that kills itself,
-  /// like one whose World::Crash is called, goes at the end of its turn. A frame, timer, socket or file
-  /// that survives is asserted. Does nothing to a node that is down.
+  /// Destroys the node's frames and sockets, and what `death` says of the rest. A node that kills
+  /// itself, like one whose World::Crash is called, goes at the end of its turn. A frame, timer,
+  /// socket or file that survives is asserted. Does nothing to a node that is down.
   void Kill(NodeHandle node, Death death = Death::kMachine);
-  /// Holds the node's process back (SIGSTOP): the network still takes its bytes, its timers fire late.
+  /// Holds the node's process back (SIGSTOP): the network still takes its bytes, its timers fire
+  /// late.
   void Pause(NodeHandle node);
   void Resume(NodeHandle node);
   bool running(NodeHandle node) const { return At(node).world != nullptr; }
@@ -92,7 +93,8 @@ class Simulation {
   void CutBoth(NodeHandle a, NodeHandle b);
   void Heal(NodeHandle from, NodeHandle to) { fabric_.Heal(from.index, to.index); }
   void HealAll();
-  /// Cuts every link, both ways, between nodes of different groups. Nodes in no group keep their links.
+  /// Cuts every link, both ways, between nodes of different groups. Nodes in no group keep their
+  /// links.
   void Partition(const std::vector<std::vector<NodeHandle>>& groups);
 
   // Disks and clocks.

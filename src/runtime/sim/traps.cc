@@ -1,6 +1,7 @@
-// Strong definitions of the C library's ways to learn the time, draw entropy, sleep and start threads. In a
-// binary that links them (coterie_runtime_sim_traps) a call made while a simulation runs aborts: whatever
-// made it would differ from run to run. At other times the call passes through.
+// Strong definitions of the C library's ways to learn the time, draw entropy, sleep and start
+// threads. In a binary that links them (coterie_runtime_sim_traps) a call made while a simulation
+// runs aborts: whatever made it would differ from run to run. At other times the call passes
+// through.
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -38,8 +39,9 @@ F Next(const char* function) {
 #pragma clang diagnostic ignored "-Wmissing-prototypes"
 
 // The sanitizers must see threads start: theirs is the definition behind ours when they are linked.
-extern "C" __attribute__((weak)) int ___interceptor_pthread_create(
-    pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+extern "C" __attribute__((weak)) int ___interceptor_pthread_create(pthread_t*,
+                                                                   const pthread_attr_t*,
+                                                                   void* (*)(void*), void*);
 
 extern "C" {
 

@@ -40,7 +40,9 @@ void Entropy() {
   (void)!::getentropy(&byte, 1);
 }
 void SleepForReal() { std::this_thread::sleep_for(std::chrono::microseconds(1)); }
-void StartThread() { std::thread([] {}).join(); }
+void StartThread() {
+  std::thread([] {}).join();
+}
 
 // Inside a simulation every way around the World aborts, by name; calls from libstdc++ count.
 TEST(TrapsDeathTest, AbortInsideASimulation) {
