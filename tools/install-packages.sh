@@ -6,7 +6,7 @@ set -euo pipefail
 build=(
     clang-19 lld-19 libclang-rt-19-dev mold ccache cmake ninja-build git make
     librocksdb-dev libssl-dev libprotobuf-dev protobuf-compiler libnghttp2-dev
-    libcli11-dev libtomlplusplus-dev libfmt-dev libsimdjson-dev libxxhash-dev libisal-dev
+    libcli11-dev libtomlplusplus-dev libfmt-dev libsimdjson-dev libxxhash-dev libisal-dev libjemalloc-dev
     libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
 )
 # grpc++ is only the independent client of our own gRPC server's tests.

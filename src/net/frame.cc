@@ -19,11 +19,11 @@ std::uint32_t Checksum(std::string_view frame) {
 
 }  // namespace
 
-void EncodeFrame(const Frame& frame, std::string& out) {
-  COT_ASSERT(frame.body.size() <= UINT32_MAX);
+void EncodeFrame(const FrameHead& frame, std::string_view body, std::string& out) {
+  COT_ASSERT(body.size() <= UINT32_MAX);
   const std::size_t start = out.size();
   char header[kFrameHeaderBytes] = {};
-  StoreFixed32(header, static_cast<std::uint32_t>(frame.body.size()));
+  StoreFixed32(header, static_cast<std::uint32_t>(body.size()));
   header[8] = static_cast<char>(kVersion);
   header[9] = 0;  // flags
   header[10] = static_cast<char>(frame.type & 0xff);
@@ -31,7 +31,7 @@ void EncodeFrame(const Frame& frame, std::string& out) {
   StoreFixed64(header + 12, frame.epoch.value);
   StoreFixed32(header + 20, frame.deadline_ms);
   out.append(header, kFrameHeaderBytes);
-  out.append(frame.body);
+  out.append(body);
   const std::uint32_t crc = Checksum(std::string_view(out).substr(start));
   StoreFixed32(out.data() + start + kCrcAt, crc);
 }

@@ -13,17 +13,19 @@ namespace coterie::net {
 /// One message between nodes. On the wire, little-endian: u32 body length, u32 CRC32C of all that
 /// follows it and of the length, u8 version (1), u8 flags (0), u16 type, u64 epoch, u32 deadline in
 /// ms from sending (0: none), then the protobuf body.
-struct Frame {
+struct FrameHead {
   std::uint16_t type = 0;
   Epoch epoch;
   std::uint32_t deadline_ms = 0;
+};
+struct Frame : FrameHead {
   std::string body;
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 24;
 
 /// Appends the encoded frame to `out`.
-void EncodeFrame(const Frame& frame, std::string& out);
+void EncodeFrame(const FrameHead& head, std::string_view body, std::string& out);
 
 /// Cuts a byte stream into frames. Memory grows with bytes that arrived, never with a claimed
 /// length.

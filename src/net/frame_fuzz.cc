@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
       if (!frame) return 0;
       if (!*frame) break;
       std::string again;
-      EncodeFrame(**frame, again);
+      EncodeFrame(**frame, (*frame)->body, again);
       if (all.substr(at, again.size()) != again) std::abort();
       at += again.size();
     }

@@ -12,12 +12,12 @@ namespace {
 
 std::string Encode(const Frame& frame) {
   std::string out;
-  EncodeFrame(frame, out);
+  EncodeFrame(frame, frame.body, out);
   return out;
 }
 
 Frame Sample(std::uint64_t i, std::size_t size) {
-  return {static_cast<std::uint16_t>(i * 257), Epoch(i << 40 | 7), static_cast<std::uint32_t>(i),
+  return {{static_cast<std::uint16_t>(i * 257), Epoch(i << 40 | 7), static_cast<std::uint32_t>(i)},
           std::string(size, static_cast<char>('a' + i % 26))};
 }
 
@@ -30,7 +30,7 @@ void ExpectSame(const Frame& a, const Frame& b) {
 
 // The bytes of the README's worked example: the format may not change by accident.
 TEST(Frame, WorkedExample) {
-  const std::string bytes = Encode({0x0102, Epoch(3), 250, "hi"});
+  const std::string bytes = Encode({{0x0102, Epoch(3), 250}, "hi"});
   EXPECT_EQ(Hex(bytes.substr(0, 4)), "02000000");
   EXPECT_EQ(Hex(bytes.substr(8)),
             "01000201"
@@ -48,7 +48,7 @@ TEST(FrameDecoder, AnyCutGivesTheSameFrames) {
     std::string wire;
     for (std::uint64_t i = 0; i < 20; ++i) {
       sent.push_back(Sample(i, random.Below(300)));
-      EncodeFrame(sent.back(), wire);
+      EncodeFrame(sent.back(), sent.back().body, wire);
     }
     FrameDecoder decoder;
     std::size_t received = 0;

@@ -40,7 +40,7 @@ struct NodeConfig {
   std::uint64_t log_entries_kept = 5000;  ///< after a snapshot, for followers that lag
   std::uint64_t snapshot_every_entries = 50000;
   std::size_t engine_cache_bytes = 64u << 20;
-  std::size_t engine_memtable_bytes = 16u << 20;
+  std::size_t engine_memtable_bytes = 64u << 20;
   LogLevel log_level = LogLevel::kInfo;
 };
 

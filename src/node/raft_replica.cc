@@ -109,9 +109,16 @@ void RaftReplica::Pump() {
 }
 
 void RaftReplica::SendAll(const std::vector<raft::Envelope>& messages) {
+  const raft::AppendEntries* encoded = nullptr;  // whose bytes these are
+  std::string bytes;
   for (const raft::Envelope& envelope : messages) {
-    // Acceptance of a snapshot and the like stay on this node.
-    transport_.Send(envelope.to, FrameType::kRaft, EncodeRaft(options_.shard, envelope.message));
+    const auto* append = std::get_if<raft::AppendEntries>(&envelope.message);
+    // Followers that are level get the same bytes: the usual case.
+    if (append == nullptr || encoded == nullptr || *append != *encoded) {
+      bytes = EncodeRaft(options_.shard, envelope.message);
+      encoded = append;
+    }
+    transport_.Send(envelope.to, FrameType::kRaft, bytes);
   }
 }
 

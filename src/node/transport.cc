@@ -79,9 +79,8 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     peer->stream = std::move(*connected);
     peer->lost = false;
     peer->queue.clear();
-    net::EncodeFrame(
-        {.type = static_cast<std::uint16_t>(FrameType::kHello), .body = hello.SerializeAsString()},
-        peer->queue);
+    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello)},
+                     hello.SerializeAsString(), peer->queue);
     peer->reader.Spawn(ReadUntilClosed(peer));
     while (!peer->lost) {
       if (peer->queue.empty()) {
@@ -235,9 +234,7 @@ bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body,
 
 bool Transport::Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms) {
   if (peer.queue.size() + body.size() > limits_.queue_bytes_max) return false;
-  net::EncodeFrame({.type = static_cast<std::uint16_t>(type),
-                    .deadline_ms = deadline_ms,
-                    .body = std::string(body)},
+  net::EncodeFrame({.type = static_cast<std::uint16_t>(type), .deadline_ms = deadline_ms}, body,
                    peer.queue);
   peer.wake.NotifyAll();
   return true;

@@ -63,6 +63,8 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
   db.write_buffer_size = options.memtable_bytes;
   db.max_write_buffer_number = 3;
   db.max_background_jobs = 2;
+  // Versions are never overwritten: a first-level file gains little from being merged early.
+  db.level0_file_num_compaction_trigger = 8;
   db.max_open_files = 512;
   db.level_compaction_dynamic_level_bytes = true;
   // New data is rewritten soon; what stays is worth compressing.

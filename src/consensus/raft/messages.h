@@ -63,6 +63,8 @@ struct AppendEntries {
   LogIndex leader_commit;
   std::uint64_t read_round = 0;
   std::vector<EntryPtr> entries;
+  /// Says the same from the same log: entries are compared by identity.
+  friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
 };
 struct AppendEntriesReply {
   Term term;
