@@ -11,6 +11,9 @@ struct LinearizableOptions {
   /// Also judge the revisions, versions and modification marks that answers carried. Without it the
   /// server's stamps are ignored: nothing it says about order is believed.
   bool stamps = false;
+  /// Try the order that the answers' revisions suggest before any search (witness.h). It can only
+  /// save work: an order that does not explain every answer is dropped.
+  bool witness = true;
   /// All budgets together bound the work; a spent one answers kUnknown.
   std::uint64_t steps_max = 50'000'000;
   std::uint64_t memo_entries_max = 8'000'000;  ///< 32 bytes each at half load
