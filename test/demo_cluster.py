@@ -1,8 +1,10 @@
 """A demo cluster for end-to-end tests: started by `coterie demo --detach` in a directory of its own, and
-always stopped. Nodes listen on 127.0.0.x with each protocol's own port, so tests take turns (ctest's
-RESOURCE_LOCK demo)."""
+always stopped. Nodes listen with each protocol's own port on loopback addresses that depend on where the
+binary lies, so that two builds can be tested at once; tests of one build take turns (ctest's RESOURCE_LOCK
+demo)."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -10,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 BINARY = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+NETWORK = "127.{0}.{1}".format(*(byte % 200 + 20 for byte in zlib.crc32(str(BINARY).encode()).to_bytes(4, "big")))
 
 
 class Failure(Exception):
@@ -26,6 +30,8 @@ def claim(holds, text, *evidence):
 
 
 class Result:
+    """What a command did: exit code, stdout, stderr."""
+
     def __init__(self, done):
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
 
@@ -36,10 +42,24 @@ class Result:
         return f"exit code {self.code}\nstdout: {self.out}\nstderr: {self.err}"
 
 
-def run(*words, environment=None, timeout=120):
-    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=timeout, env={**os.environ, **(environment or {})})
+def run(*words, environment=None, timeout=120, stdin=""):
+    done = subprocess.run([str(word) for word in words], input=stdin, capture_output=True, text=True,
+                          timeout=timeout, env={**os.environ, **(environment or {})})
     return Result(done)
+
+
+class Running:
+    """A command that runs in the background."""
+
+    def __init__(self, process, out):
+        self.process, self.out = process, out
+
+    def output(self):
+        # A reader's own offset must not move the writer's: both share it.
+        return os.pread(self.out.fileno(), 1 << 20, 0).decode()
+
+    def waits_for(self, text, why):
+        wait_for(why, lambda: text in self.output(), evidence=self.output)
 
 
 class DemoCluster:
@@ -56,7 +76,7 @@ class DemoCluster:
         self.environment = {"XDG_RUNTIME_DIR": self.home.name, "ETCDCTL_API": "3"}
         try:
             started = self.coterie("demo", "--detach", "--nodes", self.count, "--dir", self.path / "demo",
-                                   "--output", "json")
+                                   "--first-address", f"{NETWORK}.1", "--output", "json")
             claim(started.code == 0, "the demo starts", started)
             self.nodes = {node["name"]: node for node in started.json()["nodes"]}
         except BaseException:
@@ -65,7 +85,7 @@ class DemoCluster:
         return self
 
     def __exit__(self, kind, error, trace):
-        if error is not None:
+        if error is not None and not (kind is SystemExit and error.code == 0):
             for log in sorted(self.path.glob("demo/n*.log")):
                 tail = log.read_text(errors="replace").splitlines()[-15:]
                 print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
@@ -78,16 +98,41 @@ class DemoCluster:
     def endpoint(self, *names):
         return ",".join(f"{self.nodes[name]['address']}:2379" for name in names or self.nodes)
 
-    def etcdctl(self, *words, at=(), timeout="10s"):
+    def etcdctl(self, *words, at=(), timeout="20s", stdin=""):
         return run("etcdctl", f"--endpoints={self.endpoint(*at)}", f"--command-timeout={timeout}", *words,
-                   environment=self.environment)
+                   environment=self.environment, stdin=stdin)
 
-    def get(self, *words, at=()):
-        """The key-value pairs of a get, as text."""
-        answer = self.etcdctl("get", "-w", "json", *words, at=at)
-        claim(answer.code == 0, f"get {words} is answered", answer)
+    def done(self, *words, **more):
+        """What etcdctl printed; a claim that it succeeded."""
+        result = self.etcdctl(*words, **more)
+        claim(result.code == 0, f"etcdctl {' '.join(map(str, words))} succeeds", result)
+        return result.out
+
+    @contextlib.contextmanager
+    def etcdctl_running(self, *words, at=()):
+        """An etcdctl that runs until the block ends; its output so far is in the file that is given."""
+        with tempfile.TemporaryFile("w+") as out:
+            process = subprocess.Popen(
+                ["etcdctl", f"--endpoints={self.endpoint(*at)}", *map(str, words)], stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **self.environment})
+            try:
+                yield Running(process, out)
+            finally:
+                process.send_signal(signal.SIGINT)  # so that locks and elections are given back
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def get(self, *words, at=(), **more):
+        """The key-value pairs of a get, as text, in the order of the answer."""
+        answer = json.loads(self.done("get", "-w", "json", *words, at=at, **more))
         decode = lambda text: base64.b64decode(text or "").decode()
-        return {decode(kv["key"]): decode(kv.get("value")) for kv in answer.json().get("kvs", [])}
+        return {decode(kv["key"]): decode(kv.get("value")) for kv in answer.get("kvs", [])}
+
+    def revision(self):
+        return json.loads(self.done("get", "-w", "json", "any"))["header"]["revision"]
 
     def leader(self):
         """The name of the node that leads, once one does."""
@@ -98,25 +143,29 @@ class DemoCluster:
         return status.json()["leader"] if status.code == 0 else None
 
 
-def wait_for(what, condition, seconds=60):
+def wait_for(what, condition, seconds=60, evidence=lambda: ""):
     """The condition's first true value. The limit only ends a hang: no claim is about speed."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        claim(time.monotonic() < deadline, f"in {seconds} s: {what}")
-        time.sleep(0.1)
+        claim(time.monotonic() < deadline, f"in {seconds} s: {what}", evidence())
+        time.sleep(0.05)
 
 
 def main(*tests):
-    """Runs the tests and exits with 1 if one fails."""
-    failed = 0
+    """Runs the tests, or those whose names hold a word of the command line; exits with 1 if one fails."""
+    words = sys.argv[2:]
+    failed = ran = 0
     for test in tests:
+        if words and not any(word in test.__name__ for word in words):
+            continue
+        ran += 1
         try:
             test()
-            print(f"ok      {test.__name__}")
+            print(f"ok      {test.__name__}", flush=True)
         except (Failure, subprocess.TimeoutExpired) as failure:
             failed += 1
-            print(f"FAILED  {test.__name__}: {failure}")
-    sys.exit(1 if failed else 0)
+            print(f"FAILED  {test.__name__}: {failure}", flush=True)
+    sys.exit(1 if failed or not ran else 0)

@@ -105,7 +105,6 @@ NodeReport ParseNodeReport(Json document) {
   report.ready = document["ready"].Bool();
   report.clock_synchronized = document["clock"]["synchronized"].Bool();
   report.clock_bound_ms = document["clock"]["bound_ms"].Double();
-  report.rss_bytes = number("rss_bytes");
   for (const Json& peer : document["peers"].items()) report.peers.push_back(ParsePeer(peer));
   for (const Json& keyspace : document["keyspaces"].items()) {
     report.keyspaces.push_back({keyspace["name"].Text(), keyspace["replication"].Text(),

@@ -44,7 +44,6 @@ struct NodeReport {
   bool ready = false;
   bool clock_synchronized = false;
   double clock_bound_ms = 0;
-  std::uint64_t rss_bytes = 0;
   std::vector<PeerReport> peers;
   std::vector<KeyspaceReport> keyspaces;
   Json raw;  ///< the document itself, for --output json

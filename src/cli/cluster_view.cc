@@ -31,25 +31,38 @@ const NodeReport* LeaderOf(const std::vector<const NodeReport*>& reports) {
   return leader;
 }
 
-/// The nodes that `center` hears and that hear it, itself included. A node that did not answer us
-/// may still be heard by `center`: then `center`'s word counts.
+/// Whether `center` and the peer hear each other. A node that did not answer us may still be heard
+/// by `center`: then `center`'s word counts.
+bool Joined(const NodeReport& center, const PeerReport& peer,
+            const std::vector<const NodeReport*>& reports) {
+  if (Suspects(center, peer) || CutsTo(center, peer.id)) return false;
+  const auto other = std::ranges::find(reports, peer.id, &NodeReport::id);
+  if (other == reports.end()) return true;
+  return Hears(**other, center.id) && !CutsTo(**other, center.id);
+}
+
+/// How many nodes `center` hears that hear it, itself included.
 int GroupOf(const NodeReport& center, const std::vector<const NodeReport*>& reports) {
-  int group = 1;
-  for (const PeerReport& peer : center.peers) {
-    if (Suspects(center, peer) || CutsTo(center, peer.id)) continue;
-    const auto other = std::ranges::find(reports, peer.id, &NodeReport::id);
-    if (other == reports.end()) {
-      ++group;
-    } else if (Hears(**other, center.id) && !CutsTo(**other, center.id)) {
-      ++group;
+  const auto joined = [&](const PeerReport& peer) { return Joined(center, peer, reports); };
+  return 1 + static_cast<int>(std::ranges::count_if(center.peers, joined));
+}
+
+/// Names of the nodes that answered us but that `center` is not joined with.
+std::vector<std::string> CutOffFrom(const NodeReport& center,
+                                    const std::vector<const NodeReport*>& reports) {
+  std::vector<std::string> names;
+  for (const NodeReport* report : reports) {
+    const auto peer = std::ranges::find(center.peers, report->id, &PeerReport::id);
+    if (peer != center.peers.end() && !Joined(center, *peer, reports)) {
+      names.push_back(report->name);
     }
   }
-  return group;
+  return names;
 }
 
 std::string Nodes(int count) { return fmt::format("{} {}", count, count == 1 ? "node" : "nodes"); }
 
-std::string Joined(const std::vector<std::string>& words) {
+std::string Listed(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text;
@@ -64,8 +77,13 @@ std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
         : keyspace.replicas == 1 ? "has one replica and survives no failure"
                                  : "can lose no more nodes: one more stops writes and "
                                    "linearizable reads";
-    return fmt::format("{}{}; {} of {} replicas up", head, loss, keyspace.reachable,
-                       keyspace.replicas);
+    const std::string cut_off =
+        keyspace.cut_off.empty()
+            ? ""
+            : fmt::format("; {} {} cut off: only possibly stale (serializable) reads there",
+                          Listed(keyspace.cut_off), keyspace.cut_off.size() == 1 ? "is" : "are");
+    return fmt::format("{}{}; {} of {} replicas up{}", head, loss, keyspace.reachable,
+                       keyspace.replicas, cut_off);
   }
   const std::string why =
       keyspace.reachable < keyspace.majority
@@ -75,7 +93,7 @@ std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
   return fmt::format("{}no writes and no linearizable reads: {}{}", head, why,
                      keyspace.stale_readers.empty() ? ""
                                                     : "; possibly stale (serializable) reads at " +
-                                                          Joined(keyspace.stale_readers));
+                                                          Listed(keyspace.stale_readers));
 }
 
 KeyspaceView JudgeKeyspace(const KeyspaceReport& known,
@@ -90,6 +108,7 @@ KeyspaceView JudgeKeyspace(const KeyspaceReport& known,
   }
   if (leader != nullptr) view.reachable = GroupOf(*leader, reports);
   view.served = leader != nullptr && leader->ready && view.reachable >= view.majority;
+  if (view.served) view.cut_off = CutOffFrom(*leader, reports);
   view.can_lose = view.served ? view.reachable - view.majority : 0;
   view.sentence = SentenceOf(view, leader != nullptr);
   return view;
@@ -131,7 +150,7 @@ std::string FaultsText(const ClusterView& view) {
     if (!node.report) continue;
     for (const PeerReport& peer : node.report->peers) {
       if (peer.faults.empty()) continue;
-      text += fmt::format("  {} -> {}: {}\n", node.name, peer.name, Joined(peer.faults));
+      text += fmt::format("  {} -> {}: {}\n", node.name, peer.name, Listed(peer.faults));
     }
   }
   return text.empty() ? "" : "\nInjected faults:\n" + text;
@@ -177,20 +196,21 @@ std::string ClusterText(const ClusterView& view) {
       fmt::format("cluster {}: {}, {}\n\n", view.cluster.empty() ? "?" : view.cluster,
                   Nodes(static_cast<int>(view.nodes.size())),
                   view.leader.empty() ? "no leader" : "led by " + view.leader);
-  text += fmt::format("{:<10} {:<16} {:>6} {:>10} {:>8} {:>9}  {:<22} {}\n", "node", "state",
+  text += fmt::format("{:<10} {:<20} {:>6} {:>10} {:>8} {:>9}  {:<22} {}\n", "node", "state",
                       "term", "applied", "lag", "memory", "admin", "suspected by");
   const std::uint64_t commit = HighestCommit(view);
   for (std::size_t i = 0; i < view.nodes.size(); ++i) {
     const NodeView& node = view.nodes[i];
-    std::string numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", "-", "-", "-", "-");
+    const std::string memory =
+        node.rss_bytes == 0 ? "-" : fmt::format("{} MiB", node.rss_bytes >> 20);
+    std::string numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", "-", "-", "-", memory);
     if (node.report) {
       const NodeReport& report = *node.report;
       const std::uint64_t lag = commit > report.applied ? commit - report.applied : 0;
-      numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", report.term, report.applied, lag,
-                            fmt::format("{} MiB", report.rss_bytes >> 20));
+      numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", report.term, report.applied, lag, memory);
     }
-    const std::string suspects = Joined(SuspectedBy(view, i));
-    text += fmt::format("{:<10} {:<16} {}  {:<22} {}\n", node.name, StateText(node), numbers,
+    const std::string suspects = Listed(SuspectedBy(view, i));
+    text += fmt::format("{:<10} {:<20} {}  {:<22} {}\n", node.name, StateText(node), numbers,
                         ToText(node.admin), suspects.empty() ? "-" : suspects);
   }
   text += "\n";
@@ -210,6 +230,7 @@ Json ClusterJson(const ClusterView& view) {
         .Set("admin", ToText(node.admin))
         .Set("state", StateText(node))
         .Set("suspected_by", std::move(suspects))
+        .Set("rss_bytes", node.rss_bytes == 0 ? Json() : Json(node.rss_bytes))
         .Set("status", node.report ? node.report->raw : Json())
         .Set("error", node.report ? Json() : Json(CodeText(node.report.error().code)));
     nodes.Push(std::move(item));
@@ -218,6 +239,8 @@ Json ClusterJson(const ClusterView& view) {
   for (const KeyspaceView& keyspace : view.keyspaces) {
     Json stale = Json::Array();
     for (const std::string& name : keyspace.stale_readers) stale.Push(name);
+    Json cut_off = Json::Array();
+    for (const std::string& name : keyspace.cut_off) cut_off.Push(name);
     Json item = Json::Object();
     item.Set("name", keyspace.name)
         .Set("replication", keyspace.replication)
@@ -227,6 +250,7 @@ Json ClusterJson(const ClusterView& view) {
         .Set("served", keyspace.served)
         .Set("can_lose", keyspace.can_lose)
         .Set("stale_reads_at", std::move(stale))
+        .Set("cut_off", std::move(cut_off))
         .Set("sentence", keyspace.sentence);
     keyspaces.Push(std::move(item));
   }

@@ -15,6 +15,7 @@ struct NodeView {
   std::string name;  ///< as planned, or as reported; the address if neither is known
   runtime::Address admin;
   std::optional<ProcessState> process;  ///< of a demo node
+  std::uint64_t rss_bytes = 0;          ///< of a demo node that runs; 0: not known
   Result<NodeReport> report = Fail(ErrorCode::kConnectFailed);
 };
 
@@ -28,7 +29,8 @@ struct KeyspaceView {
   bool served = false;  ///< writes and linearizable reads are answered
   int can_lose = 0;     ///< more nodes, while still served
   std::vector<std::string>
-      stale_readers;  ///< nodes that answer serializable reads whatever happens
+      stale_readers;                 ///< nodes that answer serializable reads whatever happens
+  std::vector<std::string> cut_off;  ///< of these, the ones outside the group that serves
   std::string sentence;
 };
 

@@ -91,6 +91,8 @@ TEST(ClusterViewTest, CutLinksCount) {
   const ClusterView view = cluster.Judged();
   EXPECT_TRUE(view.AllServed());
   EXPECT_EQ(view.keyspaces[0].reachable, 2);
+  EXPECT_EQ(view.keyspaces[0].cut_off, std::vector<std::string>{"n1"});
+  EXPECT_NE(view.keyspaces[0].sentence.find("n1 is cut off"), std::string::npos);
   EXPECT_NE(ClusterText(view).find("n1 -> n2: cut"), std::string::npos);
 }
 
@@ -112,6 +114,15 @@ TEST(ClusterViewTest, NoLeader) {
   const ClusterView view = Cluster{.leader = 0}.Judged();
   EXPECT_FALSE(view.AllServed());
   EXPECT_NE(view.keyspaces[0].sentence.find("no leader is elected yet"), std::string::npos);
+}
+
+// Claim: memory that nobody measured is not shown as none.
+TEST(ClusterViewTest, MemoryIsShownWhereKnown) {
+  ClusterView view = Cluster{}.Judged();
+  EXPECT_EQ(ClusterText(view).find("MiB"), std::string::npos);
+  view.nodes[0].rss_bytes = 17u << 20;
+  EXPECT_NE(ClusterText(view).find("17 MiB"), std::string::npos);
+  EXPECT_TRUE(ClusterJson(view)["nodes"].items()[1]["rss_bytes"].IsNull());
 }
 
 // Claim: when nobody answers, nothing is claimed.

@@ -145,6 +145,14 @@ Duration CpuTimeOf(int pid) {
   return std::chrono::nanoseconds(ticks * 1'000'000'000 / ticks_per_second);
 }
 
+std::uint64_t ResidentBytesOf(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/statm", pid));
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  file >> total_pages >> resident_pages;
+  return file ? resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
 bool WaitGone(Process process, Duration limit) {
   constexpr Duration kStep = 5ms;
   for (Duration waited{}; StateOf(process) != ProcessState::kGone; waited += kStep) {

@@ -49,6 +49,9 @@ Status Signal(Process process, int signal);
 /// steps of the kernel's clock tick, usually 10 ms.
 Duration CpuTimeOf(int pid);
 
+/// The memory that a process holds resident, in bytes; 0 if it is gone.
+std::uint64_t ResidentBytesOf(int pid);
+
 /// Waits up to `limit` until `process` is gone. False: it is still there.
 bool WaitGone(Process process, Duration limit);
 

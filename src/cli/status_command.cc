@@ -31,7 +31,9 @@ Result<std::vector<NodeView>> NodesToAsk(const StatusOptions& options) {
   COT_ASSIGN(const DemoState demo,
              FindDemo(options.dir.empty() ? std::nullopt : std::optional(options.dir)));
   for (const DemoNode& node : demo.nodes) {
-    nodes.push_back({.name = node.name, .admin = node.admin(), .process = StateOf(node.process)});
+    NodeView view{.name = node.name, .admin = node.admin(), .process = StateOf(node.process)};
+    if (view.process != ProcessState::kGone) view.rss_bytes = ResidentBytesOf(node.process.pid);
+    nodes.push_back(std::move(view));
   }
   return nodes;
 }

@@ -210,6 +210,49 @@ TEST_F(Http2Server, StreamsOverTheLimitAreRefused) {
   EXPECT_TRUE(connection_->finished());
 }
 
+// etcdctl's endpoint commands send a URL as :authority, which is not one [RFC 9113 §8.3.1]: such
+// calls are served like all others.
+TEST_F(Http2Server, UrlAsAuthorityIsServed) {
+  Begin();
+  for (const char* authority : {"http://127.0.0.1:2379", "unix://x", "a b", ""}) {
+    auto fields = GrpcFields("/t.T/Echo");
+    fields[3].second = authority;
+    EXPECT_TRUE(Feed(RawFrame(kHeaders, kEndHeaders, 1, HeaderBlock(fields)) +
+                     RawFrame(kData, kEndStream, 1, GrpcBody("x"))));
+    EXPECT_EQ(Types(), "HEADERS/1 DATA/1 HEADERS/1!") << authority;
+    Begin();
+  }
+}
+
+// Heads that lack what a request needs, or say it twice, are answered or reset, never a crash; the
+// connection serves on.
+TEST_F(Http2Server, OddHeadsEndTheirStreamOnly) {
+  Begin();
+  const std::vector<std::pair<std::string, std::string>> odd[] = {
+      {},
+      {{":method", "POST"}},
+      {{":method", "POST"}, {":path", ""}, {"content-type", "application/grpc"}},
+      {{":path", "/t.T/Echo"}, {":path", "/t.T/Fail"}, {":status", "200"}},
+      {{"te", "trailers"}, {":method", "POST"}, {"UPPER", "case"}, {"bad name", "\x01\n"}},
+  };
+  std::uint32_t id = 1;
+  for (const auto& fields : odd) {
+    EXPECT_TRUE(Feed(RawFrame(kHeaders, kEndHeaders | kEndStream, id, HeaderBlock(fields))));
+    const std::string stream = "/" + std::to_string(id);
+    EXPECT_NE(Types().find(stream), std::string::npos) << stream;
+    id += 2;
+  }
+  // Trailers that repeat the head, once and again, change nothing about the call.
+  const std::string again =
+      RawFrame(kHeaders, kEndHeaders, id, HeaderBlock(GrpcFields("/t.T/Fail")));
+  EXPECT_TRUE(Feed(RawFrame(kHeaders, kEndHeaders, id, HeaderBlock(GrpcFields("/t.T/Echo"))) +
+                   again + again + RawFrame(kData, kEndStream, id, GrpcBody("x"))));
+  EXPECT_EQ(Types(), "HEADERS/11 DATA/11 HEADERS/11!");
+  EXPECT_TRUE(Feed(UnaryFrames(13, "/t.T/Echo", "fine")));
+  EXPECT_EQ(Types(), "HEADERS/13 DATA/13 HEADERS/13!");
+  EXPECT_EQ(connection_->open_calls(), 0u);
+}
+
 TEST_F(Http2Server, HeadersOverTheBoundAreRefused) {
   HttpLimits limits;
   limits.header_bytes_max = 2000;

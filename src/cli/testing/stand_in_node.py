@@ -56,7 +56,6 @@ def status(config, faults):
                 "tolerates": (replicas - 1) // 2,
             }
         ],
-        "rss_bytes": 1 << 20,
     }
 
 
