@@ -95,6 +95,10 @@ class DemoCluster:
     def coterie(self, *words, **more):
         return run(BINARY, *words, environment=self.environment, **more)
 
+    def coterie_state(self):
+        """What the demo wrote down of itself: process numbers change with restarts."""
+        return json.loads((self.path / "demo" / "demo.json").read_text())
+
     def endpoint(self, *names):
         return ",".join(f"{self.nodes[name]['address']}:2379" for name in names or self.nodes)
 

@@ -1,5 +1,8 @@
 #include "node/proposals.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "base/assert.h"
 #include "base/coding.h"
 
@@ -51,7 +54,24 @@ void Proposals::Resolve(std::uint64_t number, Answer answer) {
   found->second->slot_.Set(std::move(answer));
 }
 
+void Proposals::AnswerSentBefore(Term term, const Error& error) {
+  std::vector<Waiter*> late;
+  for (const auto& [number, waiter] : by_number_) {
+    const bool open = !waiter->slot_.set() && !waiter->place_;
+    if (open && waiter->sent_in_ && *waiter->sent_in_ < term) late.push_back(waiter);
+  }
+  std::ranges::sort(late, {}, &Waiter::number_);
+  for (Waiter* waiter : late) waiter->slot_.Set(std::unexpected(error));
+}
+
 void Proposals::OnApplied(LogIndex index, Term term) {
+  COT_ASSERT(applied_term_ <= term);
+  if (applied_term_ < term) {
+    applied_term_ = term;
+    // Terms never decrease along a log [Raft §5.4.1]: nothing of an earlier one comes any more.
+    AnswerSentBefore(term, Error{ErrorCode::kProposalDropped, Outcome::kNotApplied,
+                                 "its leader lost its term before it was committed"});
+  }
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     // Right term at that index, yet unresolved: the entry was not the proposal's (its header
@@ -63,12 +83,16 @@ void Proposals::OnApplied(LogIndex index, Term term) {
   }
 }
 
-void Proposals::OnSkipped(LogIndex index) {
+void Proposals::OnSkipped(LogIndex index, Term term) {
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     waiter.Unplace();
     waiter.slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
   }
+  if (term <= applied_term_) return;
+  applied_term_ = term;
+  AnswerSentBefore(term,
+                   Error{ErrorCode::kLeaderChanged, Outcome::kUnknown, "state came as a snapshot"});
 }
 
 }  // namespace coterie::node

@@ -45,6 +45,9 @@ class Proposals {
     /// Where the leader appended it: from now on another entry there means that it is lost for
     /// sure.
     void PlacedAt(LogIndex index, Term term);
+    /// Before it is passed to the leader of `term`, which takes it in that term only: once an entry
+    /// of a later term was applied it is lost for sure, whether or not the leader's word came back.
+    void SentIn(Term term) { sent_in_ = term; }
     runtime::Slot<Answer>& slot() { return slot_; }
 
    private:
@@ -55,17 +58,24 @@ class Proposals {
     runtime::Slot<Answer> slot_;
     std::optional<std::multimap<LogIndex, Waiter*>::iterator> place_;
     Term term_;
+    std::optional<Term> sent_in_;
   };
 
   bool Waiting(std::uint64_t number) const { return by_number_.contains(number); }
   void Resolve(std::uint64_t number, Answer answer);
-  /// The entry at `index` was applied with `term`: proposals placed there in another term are lost.
+  /// The entry at `index` was applied with `term`: proposals placed there in another term are lost,
+  /// and so are those that were sent in an earlier term.
   void OnApplied(LogIndex index, Term term);
-  /// State up to `index` came as a snapshot: what became of proposals placed there is unknown.
-  void OnSkipped(LogIndex index);
+  /// State up to `index`, of `term`, came as a snapshot: what became of proposals placed there or
+  /// sent in an earlier term is unknown.
+  void OnSkipped(LogIndex index, Term term);
   std::size_t size() const { return by_number_.size(); }
 
  private:
+  /// Answers every unplaced waiter that was sent before `term`, in the order of their numbers.
+  void AnswerSentBefore(Term term, const Error& error);
+
+  Term applied_term_;
   std::unordered_map<std::uint64_t, Waiter*> by_number_;
   std::multimap<LogIndex, Waiter*> by_place_;
 };

@@ -257,8 +257,12 @@ runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::s
   if (leader == NodeId()) co_return Fail(ErrorCode::kNoLeader);
   peer::ForwardProposal request;
   request.set_command(std::move(payload));
+  request.set_term(core_.term().value);
+  waiter->SentIn(core_.term());
+  // A leader that was cut off never answers: after this time only the log is waited for.
+  const Instant word_until = std::min(deadline, world_.Now() + options_.raft.election_timeout);
   auto answer = co_await transport_.Call(leader, Method::kForwardProposal,
-                                         request.SerializeAsString(), deadline);
+                                         request.SerializeAsString(), word_until);
   if (waiter->slot().set()) co_return true;
   if (!answer) {
     // The leader may have it: whatever becomes of it shows here, or nobody can say.
@@ -278,6 +282,7 @@ runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::s
   if (!request.ParseFromString(body) || !Split(request.command()))
     co_return Fail(ErrorCode::kMalformed);
   if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
+  if (Term(request.term()) != core_.term()) co_return Fail(ErrorCode::kNotLeader);
   auto index = core_.Propose(std::move(*request.mutable_command()));
   if (!index) co_return std::unexpected(std::move(index.error()));
   peer::ProposalPlace place;

@@ -201,7 +201,7 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from, Term term) {
       replica_.world_.Now());
   COT_ASSERT(replica_.core_.commit_index() >= state->mark.index);
   replica_.frozen_ = false;
-  replica_.proposals_.OnSkipped(state->mark.index);
+  replica_.proposals_.OnSkipped(state->mark.index, state->mark.term);
   replica_.applied_changed_.NotifyAll();
   ++installed_;
   replica_.world_.log().Info("raft", "installed a snapshot up to {}", state->mark.index.value);

@@ -7,6 +7,7 @@
 #include "etcd/rpc.pb.h"
 #include "net/http.h"
 #include "node/raft_replica.h"
+#include "node/transport.h"
 #include "runtime/sim/simulation.h"
 #include "server/server.h"
 
@@ -177,6 +178,35 @@ TEST(ServerSim, KilledLeaderLosesNothing) {
     return GetOne(&world, "10.0.0." + std::to_string(first.value), "k", &got);
   });
   EXPECT_EQ(got, "kept");
+}
+
+// A put that is on its way to a leader which is cut off at that moment is neither lost nor left to
+// its deadline: the next leader's first entry proves that it did not happen, and it is sent again.
+TEST(ServerSim, PutOnItsWayToALostLeaderIsSentAgain) {
+  for (const std::uint64_t seed : {4, 5, 6}) {
+    Cluster cluster(seed, 3);
+    cluster.StartAll();
+    const NodeId leader = cluster.AwaitLeader();
+    cluster.sim().RunFor(1s);
+    const NodeId follower(leader.value % 3 + 1);
+    for (auto& [id, server] : cluster.servers()) {
+      for (const auto& [other, handle] : cluster.handles()) {
+        if (id == other || (id != leader && other != leader)) continue;
+        server->node().transport().SetFault(other, {.cut = true});
+      }
+    }
+    Status put = Fail(ErrorCode::kIo, "not run");
+    cluster.Ask([&](World& world) {
+      return PutOne(&world, "10.0.0." + std::to_string(follower.value), "k", "sent", &put);
+    });
+    EXPECT_TRUE(put) << seed << ": " << put.error().message;
+    EXPECT_NE(cluster.Leader(), NodeId());
+    std::string got;
+    cluster.Ask([&](World& world) {
+      return GetOne(&world, "10.0.0." + std::to_string(follower.value), "k", &got);
+    });
+    EXPECT_EQ(got, "sent");
+  }
 }
 
 Task<void> PutMany(World* world, std::string host, int count, int* acknowledged) {
