@@ -1,5 +1,7 @@
 #include "node/proposals.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/coding.h"
 
@@ -35,6 +37,14 @@ Proposals::Waiter::~Waiter() {
 void Proposals::Waiter::PlacedAt(LogIndex index, Term term) {
   Unplace();
   if (slot_.set()) return;  // applied before the leader's word came back
+  if (index <= owner_.skipped_) {
+    slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
+    return;
+  }
+  if (index <= owner_.applied_) {  // while it waited, and it was not there
+    slot_.Set(Fail(ErrorCode::kProposalDropped, "another leader's entry took its place"));
+    return;
+  }
   term_ = term;
   place_ = owner_.by_place_.emplace(index, this);
 }
@@ -52,6 +62,7 @@ void Proposals::Resolve(std::uint64_t number, Answer answer) {
 }
 
 void Proposals::OnApplied(LogIndex index, Term term) {
+  applied_ = std::max(applied_, index);
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     // Right term at that index, yet unresolved: the entry was not the proposal's (its header
@@ -64,6 +75,7 @@ void Proposals::OnApplied(LogIndex index, Term term) {
 }
 
 void Proposals::OnSkipped(LogIndex index) {
+  skipped_ = std::max(skipped_, index);
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     waiter.Unplace();

@@ -61,13 +61,16 @@ class Proposals {
   void Resolve(std::uint64_t number, Answer answer);
   /// The entry at `index` was applied with `term`: proposals placed there in another term are lost.
   void OnApplied(LogIndex index, Term term);
-  /// State up to `index` came as a snapshot: what became of proposals placed there is unknown.
+  /// State up to `index` came as a snapshot: what became of proposals placed there is unknown, also
+  /// of those whose place is learned only later.
   void OnSkipped(LogIndex index);
   std::size_t size() const { return by_number_.size(); }
 
  private:
   std::unordered_map<std::uint64_t, Waiter*> by_number_;
   std::multimap<LogIndex, Waiter*> by_place_;
+  LogIndex applied_;  // entries up to here were applied one by one, or
+  LogIndex skipped_;  // up to here came as a snapshot
 };
 
 }  // namespace coterie::node
