@@ -140,7 +140,7 @@ runtime::Task<void> Transport::Ping(Peer* peer) {
   int silent = 0;
   while (!peer->lost) {
     peer->answered = false;
-    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPing)}, peer->queue);
+    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPing)}, {}, peer->queue);
     peer->wake.NotifyAll();
     co_await runtime::Sleep(world_.executor(), limits_.ping_interval);
     silent = peer->answered ? 0 : silent + 1;
@@ -222,7 +222,7 @@ runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream)
       }
       if (frame.type == static_cast<std::uint16_t>(FrameType::kPing)) {
         std::string pong;
-        net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPong)}, pong);
+        net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPong)}, {}, pong);
         auto written = co_await connection.stream->Write(std::move(pong));
         if (!written) co_return;
         continue;
