@@ -144,7 +144,7 @@ class TransportTest : public ::testing::Test {
   }
   static std::string Frame(FrameType type, std::string body) {
     std::string out;
-    net::EncodeFrame({.type = static_cast<std::uint16_t>(type), .body = std::move(body)}, out);
+    net::EncodeFrame({.type = static_cast<std::uint16_t>(type)}, body, out);
     return out;
   }
   static std::string Hello(std::uint64_t cluster, std::uint64_t from, std::uint64_t to) {
