@@ -1,7 +1,10 @@
 #include "node/proposals.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/coding.h"
+#include "node/mutants.h"
 
 namespace coterie::node {
 
@@ -35,6 +38,10 @@ Proposals::Waiter::~Waiter() {
 void Proposals::Waiter::PlacedAt(LogIndex index, Term term) {
   Unplace();
   if (slot_.set()) return;  // applied before the leader's word came back
+  if (index <= owner_.skipped_ && !COT_NODE_MUTANT(kLostBehindSnapshot)) {
+    slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
+    return;
+  }
   term_ = term;
   place_ = owner_.by_place_.emplace(index, this);
 }
@@ -64,6 +71,7 @@ void Proposals::OnApplied(LogIndex index, Term term) {
 }
 
 void Proposals::OnSkipped(LogIndex index) {
+  skipped_ = std::max(skipped_, index);
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     waiter.Unplace();

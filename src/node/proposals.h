@@ -68,6 +68,7 @@ class Proposals {
  private:
   std::unordered_map<std::uint64_t, Waiter*> by_number_;
   std::multimap<LogIndex, Waiter*> by_place_;
+  LogIndex skipped_;  // up to here nobody here has seen the entries
 };
 
 }  // namespace coterie::node
