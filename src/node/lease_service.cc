@@ -4,6 +4,7 @@
 
 #include "coterie/command.pb.h"
 #include "coterie/peer.pb.h"
+#include "node/mutants.h"
 
 namespace coterie::node {
 
@@ -46,18 +47,23 @@ runtime::Task<void> LeaseService::ExpiryLoop() {
     keeper_.Refresh(now);
     const std::vector<std::int64_t> expired =
         keeper_.TakeExpired(now, kRevocationsAtOnce, kRevocationRetry);
-    for (const std::int64_t id : expired) scope_.Spawn(Revoke(id));
+    for (const std::int64_t id : expired) scope_.Spawn(Revoke(id, leading_term_));
     const Instant latest = now + 1s;
     const Instant next = std::clamp(keeper_.NextDeadline(), now + kGranularity, latest);
     co_await replica_.leadership_changed().WaitUntil(next);
   }
 }
 
-runtime::Task<void> LeaseService::Revoke(std::int64_t id) {
+runtime::Task<void> LeaseService::Revoke(std::int64_t id, Term term) {
   kv::Command command;
   command.mutable_lease_revoke()->set_id(id);
-  auto answer =
-      co_await replica_.Propose(command.SerializeAsString(), world_.Now() + kRevocationRetry);
+  const Instant deadline = world_.Now() + kRevocationRetry;
+  std::string bytes = command.SerializeAsString();
+  // Another leader may have renewed it since: what this one knew must not reach that one.
+  auto revoke = COT_NODE_MUTANT(kRevokeAsDeposedLeader)
+                    ? replica_.Propose(std::move(bytes), deadline)
+                    : replica_.ProposeInTerm(std::move(bytes), term, deadline);
+  auto answer = co_await std::move(revoke);
   if (!answer) world_.log().Debug("lease", "revoking {}: {}", id, Describe(answer.error()));
 }
 
@@ -67,7 +73,7 @@ runtime::Task<Result<std::int64_t>> LeaseService::Here(Method method, std::int64
   // question. Leading the same term before and after means that the quorum confirmed this node.
   const ReplicaStatus before = replica_.status();
   if (!before.leading) co_return Fail(ErrorCode::kNotLeader);
-  COT_CO_TRY(co_await replica_.ReadBarrier(deadline));
+  if (!COT_NODE_MUTANT(kRenewAsDeposedLeader)) COT_CO_TRY(co_await replica_.ReadBarrier(deadline));
   FollowLeadership();
   if (leading_term_ != before.term) co_return Fail(ErrorCode::kNotLeader);
   keeper_.Refresh(world_.Now());

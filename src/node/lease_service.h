@@ -21,7 +21,7 @@ class LeaseService {
 
  private:
   runtime::Task<void> ExpiryLoop();
-  runtime::Task<void> Revoke(std::int64_t id);
+  runtime::Task<void> Revoke(std::int64_t id, Term term);
   runtime::Task<Result<std::int64_t>> AskLeader(Method method, std::int64_t id, Instant deadline);
   runtime::Task<Result<std::string>> Answer(Method method, std::string body, Instant deadline);
   runtime::Task<Result<std::int64_t>> Here(Method method, std::int64_t id, Instant deadline);

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "coterie/peer.pb.h"
+#include "node/mutants.h"
 #include "node/raft_codec.h"
 #include "node/snapshot_transfer.h"
 
@@ -103,6 +104,7 @@ void RaftReplica::Pump() {
     raft::Output output = core_.TakeOutput();
     SendAll(output.messages);
     Persist(output);
+    if (COT_NODE_MUTANT(kApplyBeforeCommit)) output.committed = output.entries;
     for (raft::EntryPtr& entry : output.committed) {
       // A state that was taken over may cover entries which the log had already.
       if (entry->index > machine_.applied()) to_apply_.push_back(std::move(entry));
@@ -148,6 +150,9 @@ void RaftReplica::PutHardState(storage::WalBatch& batch) {
 }
 
 void RaftReplica::Persist(raft::Output& output) {
+  if (COT_NODE_MUTANT(kSendBeforePersist)) {
+    SendAll(std::exchange(output.messages_after_persist, {}));
+  }
   if (output.persist_id == 0) {
     if (output.messages_after_persist.empty()) return;
     if (writes_.empty()) {
@@ -163,7 +168,8 @@ void RaftReplica::Persist(raft::Output& output) {
   if (output.install_snapshot) {
     const raft::InstallSnapshot& taken = *output.install_snapshot;
     compacted_configuration_ = taken.configuration;
-    batch.PutCompaction(options_.shard, taken.last_index, taken.last_term);
+    if (!COT_NODE_MUTANT(kInstallWithoutLogReset))
+      batch.PutCompaction(options_.shard, taken.last_index, taken.last_term);
   }
   for (const raft::EntryPtr& entry : output.entries) {
     batch.PutEntry(options_.shard, entry->index, entry->term,
@@ -172,6 +178,10 @@ void RaftReplica::Persist(raft::Output& output) {
   if (output.hard_state) hard_state_ = *output.hard_state;
   if (output.hard_state || output.install_snapshot) PutHardState(batch);
   writes_.push_back({output.persist_id, std::move(output.messages_after_persist)});
+  if (COT_NODE_MUTANT(kAckBeforeDurable)) {
+    SendAll(std::exchange(writes_.back().messages, {}));
+    core_.OnPersisted(output.persist_id, world_.Now());
+  }
   scope_.Spawn(Write(std::move(batch)));
 }
 
@@ -251,9 +261,10 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
       if (!lost) co_return std::move(*answer);
     } else if (!placed) {
       const ErrorCode code = placed.error().code;
-      const bool again = placed.error().outcome == Outcome::kNotApplied &&
-                         (code == ErrorCode::kNotLeader || code == ErrorCode::kNoLeader ||
-                          code == ErrorCode::kConnectFailed || code == ErrorCode::kProposalDropped);
+      const bool again =
+          (placed.error().outcome == Outcome::kNotApplied || COT_NODE_MUTANT(kRetryUnknown)) &&
+          (code == ErrorCode::kNotLeader || code == ErrorCode::kNoLeader ||
+           code == ErrorCode::kConnectFailed || code == ErrorCode::kProposalDropped);
       if (!again) co_return std::unexpected(std::move(placed.error()));
     }
     // It did not happen and will not: try again while somebody may lead.
@@ -262,6 +273,20 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
     const Instant pause = std::min(patience, world_.Now() + 50ms);
     co_await leadership_changed_.WaitUntil(pause);
   }
+}
+
+runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica::ProposeInTerm(
+    std::string command, Term term, Instant deadline) {
+  if (frozen_ || !leading() || core_.term() != term) co_return Fail(ErrorCode::kNotLeader);
+  const std::uint64_t number = next_proposal_++;
+  Proposals::Waiter waiter(proposals_, world_.executor(), number);
+  auto index = core_.Propose(WithHeader({options_.raft.self, number}, command));
+  if (!index) co_return std::unexpected(std::move(index.error()));
+  waiter.PlacedAt(*index, term);
+  Schedule();
+  auto answer = co_await waiter.slot().WaitUntil(deadline);
+  if (!answer) co_return FailUnknown(ErrorCode::kTimedOut, "the command is in the log");
+  co_return std::move(*answer);
 }
 
 runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::string payload,
@@ -287,7 +312,9 @@ runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::s
   if (waiter->slot().set()) co_return true;
   if (!answer) {
     // The leader may have it: whatever becomes of it shows here, or nobody can say.
-    if (answer.error().outcome == Outcome::kUnknown && world_.Now() < deadline) co_return true;
+    const bool unknown = answer.error().outcome == Outcome::kUnknown;
+    if (COT_NODE_MUTANT(kRetryUnknown) && unknown) co_return Fail(ErrorCode::kConnectFailed);
+    if (unknown && world_.Now() < deadline) co_return true;
     co_return std::unexpected(std::move(answer.error()));
   }
   peer::ProposalPlace place;
@@ -350,7 +377,8 @@ runtime::Task<void> RaftReplica::CompactionLoop() {
     }
     // A snapshot may replace the engine meanwhile: it must outlive its flush.
     std::shared_ptr<storage::Engine> engine = engine_;
-    auto durable = co_await engine->Flush();
+    Status durable = Ok();
+    if (!COT_NODE_MUTANT(kCompactBeforeFlush)) durable = co_await engine->Flush();
     const bool replaced = engine != engine_;
     engine.reset();
     if (replaced) continue;
@@ -370,7 +398,11 @@ runtime::Task<void> RaftReplica::CompactionLoop() {
     core_.Compact(upto);
     storage::WalBatch batch;
     batch.PutCompaction(options_.shard, upto, *term);
-    PutHardState(batch);
+    if (COT_NODE_MUTANT(kForgetVoteOnCompaction)) {
+      batch.PutHardState(options_.shard, EncodeHardState({{}, compacted_configuration_}));
+    } else {
+      PutHardState(batch);
+    }
     auto written = co_await wal_.Append(std::move(batch));
     COT_ASSERT(written.has_value());
   }

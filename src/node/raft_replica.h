@@ -51,6 +51,11 @@ class RaftReplica final : public Replica {
 
   runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> Propose(
       std::string command, Instant deadline) override;
+  /// Propose, but only while this replica leads in `term`, and never a second time: for commands
+  /// that rest on what this leader knew. Errors: kNotLeader, kOverloaded, kProposalDropped (not
+  /// applied); kTimedOut, kLeaderChanged (unknown).
+  runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> ProposeInTerm(
+      std::string command, Term term, Instant deadline);
   runtime::Task<Status> ReadBarrier(Instant deadline) override;
   runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) override;
   ReplicaStatus status() const override;

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "coterie/peer.pb.h"
+#include "node/mutants.h"
 #include "node/raft_replica.h"
 
 namespace coterie::node {
@@ -42,7 +43,7 @@ runtime::Task<void> RaftReplica::RunReadRound(std::shared_ptr<ReadRound> round) 
     for (;;) {
       auto index = co_await AskReadIndex(give_up);
       if (index) {
-        co_await WaitApplied(*index);
+        if (!COT_NODE_MUTANT(kReadBeforeApplied)) co_await WaitApplied(*index);
         break;
       }
       if (world_.Now() >= give_up) {
@@ -62,6 +63,8 @@ runtime::Task<void> RaftReplica::RunReadRound(std::shared_ptr<ReadRound> round) 
 
 runtime::Task<Result<LogIndex>> RaftReplica::AskReadIndex(Instant deadline) {
   if (frozen_) co_return Fail(ErrorCode::kNotLeader);
+  if (COT_NODE_MUTANT(kReadIndexOfFollower)) co_return core_.commit_index();
+  if (COT_NODE_MUTANT(kReadAsDeposedLeader) && leading()) co_return core_.commit_index();
   if (leading()) {
     auto local = co_await LocalReadIndex(deadline);
     co_return local;

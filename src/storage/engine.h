@@ -96,6 +96,15 @@ class Engine {
   /// yet positioned. Destroy it before the Engine and before `view`.
   virtual std::unique_ptr<Iterator> Iterate(std::string lower, std::string upper,
                                             const ReadView* view = nullptr) const = 0;
+  /// The first of the records whose keys are `prefix` and a version of eight bytes, in order;
+  /// nullopt: there is none, which an Engine may know without a search. `prefix` must not be the
+  /// beginning of other records' prefixes.
+  struct Record {
+    std::string key;
+    std::string value;
+  };
+  static constexpr std::size_t kVersionBytes = 8;
+  virtual Result<std::optional<Record>> FirstVersion(std::string_view prefix) const;
   /// Makes every batch written before this call durable.
   virtual runtime::Task<Status> Flush() = 0;
   /// Bytes on disk and in memory, roughly.

@@ -45,6 +45,18 @@ ErrorCode OpenCodeOf(const rocksdb::Status& status) {
   return status.IsIOError() && !missing ? ErrorCode::kIo : ErrorCode::kCorruptState;
 }
 
+/// A record's key without its version: what the filters of FirstVersion are made of.
+class WithoutVersion final : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "coterie.WithoutVersion"; }
+  bool InDomain(const rocksdb::Slice& key) const override {
+    return key.size() > Engine::kVersionBytes;
+  }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override {
+    return {key.data(), key.size() - Engine::kVersionBytes};
+  }
+};
+
 rocksdb::BlockBasedTableOptions TableOptions(const RocksOptions& options) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes, /*num_shard_bits=*/2);
@@ -71,6 +83,8 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
   // New data is rewritten soon; what stays is worth compressing.
   db.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
                               rocksdb::kLZ4Compression};
+  db.prefix_extractor = std::make_shared<WithoutVersion>();
+  db.memtable_prefix_bloom_size_ratio = 0.05;
   // Each space of keys (its first byte) keeps its own place of insertion: spaces that only grow, like
   // a log of events, then insert without a search.
   db.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
@@ -113,6 +127,7 @@ class RocksIterator final : public Iterator {
         lower_slice_(lower_),
         upper_slice_(upper_) {
     rocksdb::ReadOptions options = ReadOptionsOf(view);
+    options.total_order_seek = true;  // prefixes are FirstVersion's alone
     options.iterate_lower_bound = &lower_slice_;
     if (!upper_.empty()) options.iterate_upper_bound = &upper_slice_;
     it_.reset(db.NewIterator(options));
@@ -190,6 +205,17 @@ class RocksEngine final : public Engine {
   std::unique_ptr<Iterator> Iterate(std::string lower, std::string upper,
                                     const ReadView* view) const override {
     return std::make_unique<RocksIterator>(*db_, std::move(lower), std::move(upper), view);
+  }
+
+  Result<std::optional<Record>> FirstVersion(std::string_view prefix) const override {
+    rocksdb::ReadOptions options = ReadOptionsOf(nullptr);
+    options.prefix_same_as_start = true;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    it->Seek(std::string(prefix) + std::string(kVersionBytes, '\0'));
+    COT_TRY(ToStatus(it->status()));
+    if (!it->Valid()) return std::optional<Record>();
+    COT_ASSERT(it->key().size() == prefix.size() + kVersionBytes);
+    return Record{it->key().ToString(), it->value().ToString()};
   }
 
   Task<Status> Flush() override {

@@ -25,24 +25,15 @@ Cursor& History::KeysCursor() {
 
 Result<Head> History::Newest(std::string_view key) {
   if (const KeyCache::Row* known = cache_.Find(key)) return known->head;
-  const std::string prefix = layout::KeyPrefix(key);
-  Cursor& cursor = KeysCursor();
-  cursor.Seek(prefix);
-  Head head;
-  std::string_view value;
-  if (cursor.Valid() && cursor.key().starts_with(prefix)) {
-    const auto record = layout::ParseKeyRecord(cursor.key());
-    if (!record) return Corrupt(cursor.key());
-    if (record->prefix == prefix) {
-      const auto parsed = layout::ParseVersion(record->revision, cursor.value());
-      if (!parsed) return Corrupt(cursor.key());
-      head = parsed->head;
-      value = parsed->value;
-    }
-  }
-  COT_TRY(cursor.status());
-  if (head.mod != 0) cache_.Set(key, head, value);
-  return head;
+  // What the pending batch changed is in the cache until it is written.
+  COT_ASSIGN(const auto found, engine_.FirstVersion(layout::KeyPrefix(key)));
+  if (!found) return Head{};
+  const auto record = layout::ParseKeyRecord(found->key);
+  if (!record) return Corrupt(found->key);
+  const auto parsed = layout::ParseVersion(record->revision, found->value);
+  if (!parsed) return Corrupt(found->key);
+  cache_.Set(key, parsed->head, parsed->value);
+  return parsed->head;
 }
 
 Result<std::optional<History::Version>> History::VersionAt(std::string_view key,
