@@ -169,8 +169,8 @@ TEST(Linearizable, RenamingAndStretchingChangeNothing) {
   }
 }
 
-// Transactions that join every key, and deletions that may come at any time (leases): what no search
-// can afford, the revisions explain; and they do not explain away a wrong read.
+// Transactions that join every key, and deletions that may come at any time (leases): what no
+// search can afford, the revisions explain; and they do not explain away a wrong read.
 TEST(Linearizable, RevisionsExplainWhatASearchCannot) {
   SimulatedStore store;
   History history;

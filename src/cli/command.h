@@ -17,6 +17,7 @@ void AddStart(CLI::App& app, Run& run);
 void AddDemo(CLI::App& app, Run& run);
 void AddStatus(CLI::App& app, Run& run);
 void AddFault(CLI::App& app, Run& run);
+void AddSim(CLI::App& app, Run& run);
 void AddBench(CLI::App& app, Run& run);
 void AddErrors(CLI::App& app, Run& run);
 void AddVersion(CLI::App& app, Run& run);

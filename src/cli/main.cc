@@ -66,6 +66,7 @@ int Main(std::span<char*> arguments) {
   AddFault(app, run);
 #ifdef COTERIE_RUNS_NODES
   AddStart(app, run);
+  AddSim(app, run);
 #endif
   AddBench(app, run);
   AddErrors(app, run);

@@ -32,12 +32,17 @@ runtime::Task<Status> CheckIdentity(runtime::Disk& disk, std::string data_dir, s
                                                   kDataFormatVersion, cluster, node.value));
     co_return written;
   }
-  COT_CO_ASSIGN(const std::string content, co_await runtime::ReadFile(disk, path, 4096));
-  std::string_view rest = content;
+  auto content = co_await runtime::ReadFile(disk, path, 4096);
+  if (!content && content.error().code == ErrorCode::kTooLarge)
+    co_return Fail(ErrorCode::kCorruptState, path);
+  if (!content) co_return std::unexpected(std::move(content.error()));
+  std::string_view rest = *content;
   const auto version = TakeLine(rest, kMagic);
   if (!version) co_return Fail(ErrorCode::kCorruptState, path);
   int number = 0;
-  std::from_chars(version->data(), version->data() + version->size(), number);
+  const char* const end = version->data() + version->size();
+  const auto parsed = std::from_chars(version->data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end) co_return Fail(ErrorCode::kCorruptState, path);
   if (number > kDataFormatVersion) {
     co_return Fail(ErrorCode::kNewerData,
                    fmt::format("{} has format {}, this version knows up to {}", data_dir, number,

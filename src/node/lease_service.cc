@@ -64,10 +64,12 @@ runtime::Task<void> LeaseService::Revoke(std::int64_t id) {
 runtime::Task<Result<std::int64_t>> LeaseService::Here(Method method, std::int64_t id,
                                                        Instant deadline) {
   // Proves that this node leads and that its state has every grant acknowledged before the
-  // question.
+  // question. Leading the same term before and after means that the quorum confirmed this node.
+  const ReplicaStatus before = replica_.status();
+  if (!before.leading) co_return Fail(ErrorCode::kNotLeader);
   COT_CO_TRY(co_await replica_.ReadBarrier(deadline));
   FollowLeadership();
-  if (leading_term_ == Term()) co_return Fail(ErrorCode::kNotLeader);
+  if (leading_term_ != before.term) co_return Fail(ErrorCode::kNotLeader);
   keeper_.Refresh(world_.Now());
   if (method == Method::kLeaseRenew) co_return keeper_.Renew(id, world_.Now()).value_or(0);
   co_return keeper_.RemainingSeconds(id, world_.Now()).value_or(-1);

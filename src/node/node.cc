@@ -12,6 +12,7 @@
 #include "node/raft_replica.h"
 #include "node/recovery.h"
 #include "node/transport.h"
+#include "storage/durable_dir.h"
 #include "storage/engine_home.h"
 
 namespace coterie::node {
@@ -74,12 +75,14 @@ runtime::Task<Result<std::unique_ptr<Node>>> Node::Start(runtime::World& world, 
 
 runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
   const std::string dir = config.data_dir;
-  COT_CO_TRY(co_await world.disk().MakeDir(dir));
+  COT_CO_TRY(co_await storage::MakeDirDurable(world.disk(), dir));
   COT_CO_ASSIGN(lock, co_await world.disk().Lock(dir + "/lock"));
   COT_CO_TRY(co_await CheckIdentity(world.disk(), dir, config.cluster, config.id));
 
   storage::WalOptions wal_options;
   wal_options.segment_bytes = config.wal_segment_bytes;
+  // All that may be proposed and not committed can come in one turn, and has headers on top.
+  wal_options.batch_bytes_max = 4 * raft::Config{}.uncommitted_bytes_max;
   COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, dir + "/wal", wal_options));
   home = std::make_unique<storage::EngineHome>(world, std::move(engines), dir + "/state");
   COT_CO_ASSIGN(auto engine, co_await home->OpenCurrent());

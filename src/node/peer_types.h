@@ -5,7 +5,14 @@
 namespace coterie::node {
 
 /// Frame types between nodes. Numbers never change.
-enum class FrameType : std::uint16_t { kHello = 1, kRaft = 2, kCall = 3, kReply = 4 };
+enum class FrameType : std::uint16_t {
+  kHello = 1,
+  kRaft = 2,
+  kCall = 3,
+  kReply = 4,
+  kPing = 5,
+  kPong = 6
+};
 
 /// What one node may ask another. Numbers never change.
 enum class Method : std::uint32_t {

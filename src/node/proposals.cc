@@ -38,6 +38,14 @@ Proposals::Waiter::~Waiter() {
 void Proposals::Waiter::PlacedAt(LogIndex index, Term term) {
   Unplace();
   if (slot_.set()) return;  // applied before the leader's word came back
+  if (index <= owner_.skipped_) {
+    slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
+    return;
+  }
+  if (index <= owner_.applied_) {  // while it waited, and it was not there
+    slot_.Set(Fail(ErrorCode::kProposalDropped, "another leader's entry took its place"));
+    return;
+  }
   term_ = term;
   place_ = owner_.by_place_.emplace(index, this);
 }
@@ -72,6 +80,7 @@ void Proposals::OnApplied(LogIndex index, Term term) {
     AnswerSentBefore(term, Error{ErrorCode::kProposalDropped, Outcome::kNotApplied,
                                  "its leader lost its term before it was committed"});
   }
+  applied_ = std::max(applied_, index);
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     // Right term at that index, yet unresolved: the entry was not the proposal's (its header
@@ -84,15 +93,16 @@ void Proposals::OnApplied(LogIndex index, Term term) {
 }
 
 void Proposals::OnSkipped(LogIndex index, Term term) {
+  skipped_ = std::max(skipped_, index);
   while (!by_place_.empty() && by_place_.begin()->first <= index) {
     Waiter& waiter = *by_place_.begin()->second;
     waiter.Unplace();
     waiter.slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
   }
-  if (term <= applied_term_) return;
-  applied_term_ = term;
-  AnswerSentBefore(term,
-                   Error{ErrorCode::kLeaderChanged, Outcome::kUnknown, "state came as a snapshot"});
+  applied_term_ = std::max(applied_term_, term);
+  // One that was sent in the snapshot's own term may be in it, too.
+  AnswerSentBefore(term + 1, Error{ErrorCode::kLeaderChanged, Outcome::kUnknown,
+                                   "state came as a snapshot"});
 }
 
 }  // namespace coterie::node

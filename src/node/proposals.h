@@ -66,8 +66,8 @@ class Proposals {
   /// The entry at `index` was applied with `term`: proposals placed there in another term are lost,
   /// and so are those that were sent in an earlier term.
   void OnApplied(LogIndex index, Term term);
-  /// State up to `index`, of `term`, came as a snapshot: what became of proposals placed there or
-  /// sent in an earlier term is unknown.
+  /// State up to `index`, of `term`, came as a snapshot: what became of proposals placed there is
+  /// unknown, also of those whose place is learned only later, and of those sent by `term`.
   void OnSkipped(LogIndex index, Term term);
   std::size_t size() const { return by_number_.size(); }
 
@@ -78,6 +78,8 @@ class Proposals {
   Term applied_term_;
   std::unordered_map<std::uint64_t, Waiter*> by_number_;
   std::multimap<LogIndex, Waiter*> by_place_;
+  LogIndex applied_;  // entries up to here were applied one by one, or
+  LogIndex skipped_;  // up to here came as a snapshot
 };
 
 }  // namespace coterie::node

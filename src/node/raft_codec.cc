@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/coding.h"
 #include "coterie/peer.pb.h"
+#include "node/proposals.h"
 
 namespace coterie::node {
 namespace {
@@ -84,9 +85,11 @@ std::optional<raft::Message> Convert(peer::Raft& in) {
       LogIndex expected = out.prev_log_index;
       for (auto& e : *m.mutable_entries()) {
         if (LogIndex(e.index()) != ++expected || e.kind() > 2) return std::nullopt;
-        out.entries.push_back(std::make_shared<const raft::Entry>(
-            raft::Entry{Term(e.term()), LogIndex(e.index()), static_cast<raft::EntryKind>(e.kind()),
-                        std::move(*e.mutable_payload())}));
+        // What could never be applied must not get into the log.
+        const auto kind = static_cast<raft::EntryKind>(e.kind());
+        if (kind == raft::EntryKind::kCommand && !Split(e.payload())) return std::nullopt;
+        out.entries.push_back(std::make_shared<const raft::Entry>(raft::Entry{
+            Term(e.term()), LogIndex(e.index()), kind, std::move(*e.mutable_payload())}));
       }
       return out;
     }

@@ -3,13 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "node/proposals.h"
 
 namespace coterie::node {
 namespace {
 
-raft::EntryPtr EntryAt(std::uint64_t index, std::string payload) {
-  return std::make_shared<const raft::Entry>(
-      raft::Entry{Term(3), LogIndex(index), raft::EntryKind::kCommand, std::move(payload)});
+raft::EntryPtr EntryAt(std::uint64_t index, std::string_view command) {
+  return std::make_shared<const raft::Entry>(raft::Entry{
+      Term(3), LogIndex(index), raft::EntryKind::kCommand, WithHeader({NodeId(1), 7}, command)});
 }
 
 // Every kind of message comes back as it was sent.
@@ -26,7 +27,7 @@ TEST(RaftCodec, RoundTripsAppendEntries) {
   EXPECT_EQ(m.leader_commit, LogIndex(3));
   EXPECT_EQ(m.read_round, 77U);
   ASSERT_EQ(m.entries.size(), 2U);
-  EXPECT_EQ(m.entries[1]->payload, std::string("\0six", 4));
+  EXPECT_EQ(m.entries[1]->payload, sent.entries[1]->payload);
   EXPECT_EQ(m.entries[1]->index, LogIndex(6));
 }
 
@@ -74,6 +75,18 @@ TEST(RaftCodec, RefusesDamage) {
     if (!DecodeRaft(bad)) ++refused;
   }
   EXPECT_GT(refused, 0);
+}
+
+// A command too short to be a proposal's would stop every replica when it is applied: it is not let
+// into the log.
+TEST(RaftCodec, RefusesACommandWithoutItsHeader) {
+  raft::AppendEntries sent{Term(9), LogIndex(4), Term(2), LogIndex(3), 0, {}};
+  sent.entries = {std::make_shared<const raft::Entry>(
+      raft::Entry{Term(3), LogIndex(5), raft::EntryKind::kCommand, std::string(15, 'x')})};
+  EXPECT_FALSE(DecodeRaft(EncodeRaft(ShardId(8), sent)).has_value());
+  sent.entries = {std::make_shared<const raft::Entry>(
+      raft::Entry{Term(3), LogIndex(5), raft::EntryKind::kCommand, std::string(16, 'x')})};
+  EXPECT_TRUE(DecodeRaft(EncodeRaft(ShardId(8), sent)).has_value());
 }
 
 TEST(HardStateCodec, RoundTripsAndRefusesPrefixes) {

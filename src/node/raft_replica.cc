@@ -1,6 +1,7 @@
 #include "node/raft_replica.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/assert.h"
@@ -71,9 +72,29 @@ void RaftReplica::Tick() {
 void RaftReplica::OnMessage(NodeId from, std::string_view body) {
   if (frozen_) return;  // as if lost; Raft sends again
   auto decoded = DecodeRaft(body);
-  if (!decoded || decoded->shard != options_.shard) return;
+  if (decoded && decoded->shard != options_.shard) return;
+  if (!decoded || Contradicts(decoded->message)) {
+    ++malformed_messages_;
+    if (!std::has_single_bit(malformed_messages_)) return;  // the log must not grow with them
+    world_.log().Error(
+        "raft", "{} from node {}",
+        decoded ? "a contradiction of what is committed" : "a message that cannot be read",
+        from.value);
+    return;
+  }
   core_.Step(from, std::move(decoded->message), world_.Now());
   Schedule();
+}
+
+bool RaftReplica::Contradicts(const raft::Message& message) const {
+  const auto* append = std::get_if<raft::AppendEntries>(&message);
+  if (append == nullptr) return false;
+  for (const raft::EntryPtr& entry : append->entries) {
+    if (entry->index > core_.commit_index()) return false;
+    const auto own = core_.TermAt(entry->index);
+    if (own && *own != entry->term) return true;
+  }
+  return false;
 }
 
 void RaftReplica::Pump() {
@@ -281,6 +302,8 @@ runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::s
   peer::ForwardProposal request;
   if (!request.ParseFromString(body) || !Split(request.command()))
     co_return Fail(ErrorCode::kMalformed);
+  if (request.command().size() > options_.command_bytes_max + kProposalHeaderBytes)
+    co_return Fail(ErrorCode::kTooLarge, "command");
   if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
   if (Term(request.term()) != core_.term()) co_return Fail(ErrorCode::kNotLeader);
   auto index = core_.Propose(std::move(*request.mutable_command()));
@@ -325,9 +348,12 @@ runtime::Task<void> RaftReplica::CompactionLoop() {
       co_await applied_changed_.Wait();
       continue;
     }
-    const storage::Engine* engine = engine_.get();
-    auto durable = co_await engine_->Flush();
-    if (engine != engine_.get()) continue;  // a snapshot replaced it meanwhile
+    // A snapshot may replace the engine meanwhile: it must outlive its flush.
+    std::shared_ptr<storage::Engine> engine = engine_;
+    auto durable = co_await engine->Flush();
+    const bool replaced = engine != engine_;
+    engine.reset();
+    if (replaced) continue;
     if (!durable) {
       world_.Crash(Describe(durable.error()));
       co_return;

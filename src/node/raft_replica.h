@@ -57,6 +57,10 @@ class RaftReplica final : public Replica {
 
   const raft::Raft& core() const { return core_; }
   storage::Engine& engine() { return *engine_; }
+  /// Messages that were not the protocol's, or denied what is committed: damage, or a node with
+  /// another cluster's or an older data directory.
+  std::uint64_t malformed_messages() const { return malformed_messages_; }
+  const SnapshotTransfer& snapshots() const { return *snapshots_; }
   /// Notified when leader, term or role changed.
   runtime::Notification& leadership_changed() { return leadership_changed_; }
   /// Waits until this replica leads or another leader is known; false at `deadline`.
@@ -95,6 +99,8 @@ class RaftReplica final : public Replica {
   void PutHardState(storage::WalBatch& batch);
   void ApplyCommitted();
   void OnMessage(NodeId from, std::string_view body);
+  /// Whether `message` denies an entry that is committed here: no leader of a sound group does.
+  bool Contradicts(const raft::Message& message) const;
   bool leading() const { return core_.role() == raft::Role::kLeader; }
 
   runtime::Task<Result<std::string>> OnForwardProposal(NodeId from, std::string body,
@@ -132,6 +138,7 @@ class RaftReplica final : public Replica {
   std::uint64_t next_proposal_;
   std::map<raft::ReadId, runtime::Slot<Result<LogIndex>>*> reads_;
   std::uint64_t next_read_ = 1;
+  std::uint64_t malformed_messages_ = 0;
   std::shared_ptr<ReadRound> gathering_;  // read barriers of this turn
   bool round_running_ = false;            // at most one round asks at a time
 

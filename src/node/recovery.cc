@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "node/proposals.h"
 #include "node/raft_codec.h"
 #include "node/snapshot_transfer.h"
 
@@ -23,6 +24,25 @@ Result<std::optional<SnapshotMark>> ReadMark(const storage::Engine& engine) {
   return mark;
 }
 
+/// Moves the log's entries into `restored`, if this version can apply every one of them.
+Status TakeEntries(std::vector<storage::WalEntry> entries, raft::Restored& restored) {
+  Term term = restored.compacted_term;
+  for (storage::WalEntry& entry : entries) {
+    if (entry.kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
+      return Fail(ErrorCode::kNewerData, fmt::format("log entry {}", entry.index.value));
+    }
+    const auto kind = static_cast<raft::EntryKind>(entry.kind);
+    const bool sound =
+        entry.term >= term && (kind != raft::EntryKind::kCommand || Split(entry.payload)) &&
+        (kind != raft::EntryKind::kConfiguration || raft::DecodeConfiguration(entry.payload));
+    if (!sound) return Fail(ErrorCode::kCorruptLog, fmt::format("entry {}", entry.index.value));
+    term = entry.term;
+    restored.entries.push_back(std::make_shared<const raft::Entry>(
+        raft::Entry{entry.term, entry.index, kind, std::move(entry.payload)}));
+  }
+  return Ok();
+}
+
 }  // namespace
 
 Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
@@ -39,14 +59,7 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
   restored.compacted = shard.compacted;
   restored.compacted_term = shard.compacted_term;
   restored.applied = machine.applied();
-  for (storage::WalEntry& entry : shard.entries) {
-    if (entry.kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
-      return Fail(ErrorCode::kNewerData, fmt::format("log entry {}", entry.index.value));
-    }
-    restored.entries.push_back(std::make_shared<const raft::Entry>(
-        raft::Entry{entry.term, entry.index, static_cast<raft::EntryKind>(entry.kind),
-                    std::move(entry.payload)}));
-  }
+  COT_TRY(TakeEntries(std::move(shard.entries), restored));
 
   COT_ASSIGN(const std::optional<SnapshotMark> mark, ReadMark(engine));
   if (mark && mark->index > restored.compacted) {
@@ -64,6 +77,12 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
     restored.compacted = mark->index;
     restored.compacted_term = mark->term;
     restored.configuration = mark->configuration;
+    // The leader's term may have come with the state alone. This node never voted in it: a vote
+    // would have been durable, and its term with it.
+    if (mark->term > restored.hard_state.term) {
+      restored.hard_state.term = mark->term;
+      restored.hard_state.vote = NodeId();
+    }
     out.reset_log = true;
   }
   if (restored.applied < restored.compacted) {
@@ -75,6 +94,13 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
   if (restored.applied > last) {
     return Fail(ErrorCode::kCorruptLog, fmt::format("the stored state has {}, the log ends at {}",
                                                     restored.applied.value, last.value));
+  }
+  const Term last_term =
+      restored.entries.empty() ? restored.compacted_term : restored.entries.back()->term;
+  if (last_term > restored.hard_state.term) {
+    return Fail(ErrorCode::kCorruptLog,
+                fmt::format("the log ends in term {}, the stored term is {}", last_term.value,
+                            restored.hard_state.term.value));
   }
   return out;
 }

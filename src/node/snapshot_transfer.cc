@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/coding.h"
+#include "consensus/raft/configuration.h"
 #include "coterie/peer.pb.h"
 #include "node/raft_replica.h"
 
@@ -12,7 +13,8 @@ namespace coterie::node {
 namespace {
 constexpr std::size_t kChunkBytes = 1u << 20;
 constexpr Duration kChunkTimeout = 10s;
-constexpr int kTriesMax = 5;
+// A receiver may be away for so long, restart included, before its transfer is given up.
+constexpr Duration kPatience = 30s;
 constexpr char kMarkVersion = 1;
 }  // namespace
 
@@ -91,7 +93,7 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
   storage::SnapshotReader reader(*engine, {}, {}, kChunkBytes);
   std::vector<std::string> cursors{std::string()};  // where each chunk begins
   std::uint64_t sequence = 0;
-  int tries = 0;
+  Instant give_up = replica_.world_.Now() + kPatience;
   for (;;) {
     if (!replica_.leading()) co_return Fail(ErrorCode::kNotLeader);
     reader.Seek(cursors[sequence]);
@@ -104,11 +106,11 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
     auto answer = co_await replica_.transport_.Call(to, Method::kSnapshotChunk,
                                                     message.SerializeAsString(), deadline);
     if (!answer) {
-      if (++tries >= kTriesMax) co_return std::unexpected(std::move(answer.error()));
+      if (replica_.world_.Now() >= give_up) co_return std::unexpected(std::move(answer.error()));
       co_await runtime::Sleep(replica_.world_.executor(), 100ms);
       continue;
     }
-    tries = 0;
+    give_up = replica_.world_.Now() + kPatience;
     peer::SnapshotProgress progress;
     if (!progress.ParseFromString(*answer))
       co_return Fail(ErrorCode::kMalformed, "snapshot progress");
@@ -127,7 +129,10 @@ runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::s
   peer::SnapshotChunk message;
   if (!message.ParseFromString(body)) co_return Fail(ErrorCode::kMalformed);
   auto configuration = raft::DecodeConfiguration(message.configuration());
-  if (!configuration) co_return Fail(ErrorCode::kMalformed);
+  if (!configuration || !raft::IsWellFormed(*configuration)) {
+    co_return Fail(ErrorCode::kMalformed, "snapshot configuration");
+  }
+  if (message.last_term() > message.term()) co_return Fail(ErrorCode::kMalformed, "snapshot term");
   if (Term(message.term()) < replica_.core_.term()) co_return Fail(ErrorCode::kNotLeader);
   if (busy_) co_return Fail(ErrorCode::kOverloaded, "a chunk is being written");
   struct Busy {
@@ -159,6 +164,7 @@ runtime::Task<Result<std::string>> SnapshotTransfer::OnChunk(NodeId from, std::s
   if (message.sequence() == incoming_->next) {
     COT_CO_TRY(incoming_->writer->Apply(message.chunk()));
     ++incoming_->next;
+    ++chunks_taken_;
     if (message.last()) {
       storage::Batch batch;
       batch.Put(std::string(SnapshotMarkKey()), EncodeMark(mark));
@@ -176,7 +182,8 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from, Term term) {
   const std::unique_ptr<Incoming> state = std::move(incoming_);
   COT_CO_TRY(co_await state->engine->Flush());
   // A later leader's term may have begun meanwhile; this replica may even lead it.
-  if (term < replica_.core_.term()) co_return Fail(ErrorCode::kNotLeader);
+  if (term < replica_.core_.term() || replica_.leading()) co_return Fail(ErrorCode::kNotLeader);
+  if (state->mark.term < replica_.core_.compacted_term()) co_return Fail(ErrorCode::kMalformed);
   // From here the core stands still, so that what was checked stays true.
   if (replica_.core_.commit_index() >= state->mark.index) co_return Ok();
   replica_.frozen_ = true;
@@ -192,7 +199,10 @@ runtime::Task<Status> SnapshotTransfer::Install(NodeId from, Term term) {
     replica_.world_.Crash(Describe(loaded.error()));
     co_return loaded;
   }
-  COT_ASSERT(replica_.machine_.applied() == state->mark.index);
+  if (replica_.machine_.applied() != state->mark.index) {  // not the state it was said to be
+    replica_.world_.Crash(Describe({ErrorCode::kCorruptState, Outcome::kNotApplied, "snapshot"}));
+    co_return Fail(ErrorCode::kCorruptState, "snapshot");
+  }
   replica_.to_apply_.clear();
   replica_.flushed_ = state->mark.index;
   replica_.core_.Step(

@@ -42,6 +42,7 @@ class SnapshotTransfer {
   void Send(NodeId to);
   std::uint64_t sent() const { return sent_; }
   std::uint64_t installed() const { return installed_; }
+  std::uint64_t chunks_taken() const { return chunks_taken_; }
 
  private:
   struct Incoming;
@@ -57,6 +58,7 @@ class SnapshotTransfer {
   bool busy_ = false;  // a chunk is being worked on
   std::uint64_t sent_ = 0;
   std::uint64_t installed_ = 0;
+  std::uint64_t chunks_taken_ = 0;
   runtime::Scope scope_;
 };
 

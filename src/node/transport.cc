@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "coterie/peer.pb.h"
-#include "net/frame.h"
 
 namespace coterie::node {
 
@@ -32,10 +31,32 @@ struct Transport::Peer {
   std::string queue;                        // encoded frames not yet given to the stream
   runtime::Notification wake;               // queue filled, or connection lost
   bool lost = false;
+  bool answered = false;         // a sign of life since the last ping
+  Accepted* accepted = nullptr;  // its newest connection to us
   bool heard = false;
   Instant last_heard{};
   LinkFault fault;
   runtime::Scope reader;
+};
+
+/// A connection that another made to us.
+struct Transport::Accepted {
+  explicit Accepted(std::unique_ptr<runtime::Stream> s, std::size_t& count)
+      : stream(std::move(s)), open(count) {
+    ++open;
+  }
+  ~Accepted() {
+    --open;
+    if (from != nullptr && from->accepted == this) from->accepted = nullptr;
+  }
+  Accepted(const Accepted&) = delete;
+  Accepted& operator=(const Accepted&) = delete;
+
+  std::unique_ptr<runtime::Stream> stream;
+  std::size_t& open;
+  Peer* from = nullptr;  // null until its Hello came
+  bool heard = false;
+  runtime::Scope watch;
 };
 
 Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
@@ -82,6 +103,7 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello)},
                      hello.SerializeAsString(), peer->queue);
     peer->reader.Spawn(ReadUntilClosed(peer));
+    peer->reader.Spawn(Ping(peer));
     while (!peer->lost) {
       if (peer->queue.empty()) {
         co_await peer->wake.Wait();
@@ -106,9 +128,29 @@ runtime::Task<void> Transport::ReadUntilClosed(Peer* peer) {
   for (;;) {
     auto read = co_await peer->stream->Read(nothing);
     if (!read || *read == 0) break;
+    peer->answered = true;
   }
   peer->lost = true;
   peer->wake.NotifyAll();
+}
+
+// Counts pings, not time: a process that was held up must not blame the other for it. Injected
+// faults do not touch pings: they are of what the nodes say, not of the connection.
+runtime::Task<void> Transport::Ping(Peer* peer) {
+  int silent = 0;
+  while (!peer->lost) {
+    peer->answered = false;
+    net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPing)}, {}, peer->queue);
+    peer->wake.NotifyAll();
+    co_await runtime::Sleep(world_.executor(), limits_.ping_interval);
+    silent = peer->answered ? 0 : silent + 1;
+    if (silent < limits_.silent_pings_max) continue;
+    world_.log().Warn("node", "node {} gives no sign of life: connecting anew",
+                      peer->member.id.value);
+    peer->lost = true;
+    peer->stream->Close();  // also ends a write that the other does not take
+    peer->wake.NotifyAll();
+  }
 }
 
 runtime::Task<void> Transport::AcceptLoop(std::shared_ptr<runtime::Listener> listener) {
@@ -119,39 +161,73 @@ runtime::Task<void> Transport::AcceptLoop(std::shared_ptr<runtime::Listener> lis
       co_await runtime::Sleep(world_.executor(), kReconnectMax);
       continue;
     }
+    if (accepted_ >= limits_.accepted_max) {
+      world_.log().Warn("node", "refused a connection from {}: {} are open",
+                        ToText((*accepted)->peer()), accepted_);
+      continue;
+    }
     scope_.Spawn(ReadLoop(std::move(*accepted)));
   }
 }
 
+runtime::Task<void> Transport::CloseWhenSilent(Accepted* connection) {
+  for (int silent = 0; silent < limits_.silent_pings_max;) {
+    connection->heard = false;
+    co_await runtime::Sleep(world_.executor(), limits_.ping_interval);
+    silent = connection->heard ? 0 : silent + 1;
+  }
+  connection->stream->Close();
+}
+
+NodeId Transport::Introduced(const net::Frame& frame) const {
+  peer::Hello hello;
+  if (frame.type != static_cast<std::uint16_t>(FrameType::kHello)) return NodeId();
+  if (!hello.ParseFromString(frame.body) || hello.cluster_id() != cluster_id_) return NodeId();
+  const NodeId from(hello.from());
+  return hello.to() == self_.value && peers_.contains(from) ? from : NodeId();
+}
+
 runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream) {
+  Accepted connection(std::move(stream), accepted_);
+  connection.watch.Spawn(CloseWhenSilent(&connection));
   net::FrameDecoder decoder;
   std::vector<char> buffer(kReadBytes);
-  NodeId from;  // 0 until its Hello came
   for (;;) {
-    auto read = co_await stream->Read(buffer);
+    auto read = co_await connection.stream->Read(buffer);
     if (!read || *read == 0) co_return;
+    connection.heard = true;
     decoder.Feed(std::string_view(buffer.data(), *read));
     for (;;) {
       auto next = decoder.Next();
       if (!next) {
-        world_.log().Warn("node", "peer {}: {}", ToText(stream->peer()), Describe(next.error()));
+        world_.log().Warn("node", "peer {}: {}", ToText(connection.stream->peer()),
+                          Describe(next.error()));
         co_return;
       }
       if (!*next) break;
       net::Frame frame = std::move(**next);
-      if (from == NodeId()) {
-        peer::Hello hello;
-        if (frame.type != static_cast<std::uint16_t>(FrameType::kHello) ||
-            !hello.ParseFromString(frame.body) || hello.cluster_id() != cluster_id_ ||
-            hello.to() != self_.value || !peers_.contains(NodeId(hello.from()))) {
-          world_.log().Warn("node", "refused a connection from {}: {}", ToText(stream->peer()),
+      if (connection.from == nullptr) {
+        const NodeId from = Introduced(frame);
+        if (from == NodeId()) {
+          world_.log().Warn("node", "refused a connection from {}: {}",
+                            ToText(connection.stream->peer()),
                             InfoOf(ErrorCode::kWrongCluster).cause);
           co_return;
         }
-        from = NodeId(hello.from());
+        connection.from = peers_.at(from).get();
+        // It made a new one, so it has given the one before up.
+        Accepted* before = std::exchange(connection.from->accepted, &connection);
+        if (before != nullptr) before->stream->Close();
         continue;
       }
-      OnFrame(from, frame.type, frame.deadline_ms, std::move(frame.body));
+      if (frame.type == static_cast<std::uint16_t>(FrameType::kPing)) {
+        std::string pong;
+        net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPong)}, {}, pong);
+        auto written = co_await connection.stream->Write(std::move(pong));
+        if (!written) co_return;
+        continue;
+      }
+      OnFrame(connection.from->member.id, frame.type, frame.deadline_ms, std::move(frame.body));
     }
   }
 }
@@ -196,6 +272,8 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
       return;
     }
     case FrameType::kHello:
+    case FrameType::kPing:
+    case FrameType::kPong:
       return;
   }
   // An unknown type is a newer version's: it does without an answer of ours.

@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "net/frame.h"
 #include "node/config.h"
 #include "node/peer_types.h"
 #include "runtime/scope.h"
@@ -33,8 +34,9 @@ struct PeerStatus {
 };
 
 /// Messages to and from the other nodes. One connection per direction and peer; a node speaks only
-/// on the one it made. Messages may be lost (no connection, a full queue, a fault) but are whole,
-/// in order per connection, and come from a node of the same cluster.
+/// on the one it made, and answers pings on the other's. Messages may be lost (no connection, a
+/// full queue, a fault) but are whole, in order per connection, and come from a node of the same
+/// cluster.
 class Transport {
  public:
   using MessageHandler = std::function<void(NodeId from, std::string_view body)>;
@@ -44,6 +46,11 @@ class Transport {
   struct Limits {
     std::size_t queue_bytes_max = 64u << 20;  ///< per peer; over it messages are dropped
     std::size_t calls_max = 65536;            ///< answers awaited at once; over it kOverloaded
+    /// A connection is asked for a sign of life this often, and ended after so many in a row
+    /// without one: a machine that lost power never says that its connections are gone.
+    Duration ping_interval = 1s;
+    int silent_pings_max = 5;
+    std::size_t accepted_max = 64;  ///< connections from others at once; over it they are refused
   };
 
   Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
@@ -77,6 +84,7 @@ class Transport {
 
  private:
   struct Peer;
+  struct Accepted;
   struct PendingCall {
     NodeId to;
     runtime::Slot<Result<std::string>>* slot;
@@ -84,8 +92,12 @@ class Transport {
 
   runtime::Task<void> ConnectLoop(Peer* peer);
   runtime::Task<void> ReadUntilClosed(Peer* peer);
+  runtime::Task<void> Ping(Peer* peer);
   runtime::Task<void> AcceptLoop(std::shared_ptr<runtime::Listener> listener);
   runtime::Task<void> ReadLoop(std::unique_ptr<runtime::Stream> stream);
+  runtime::Task<void> CloseWhenSilent(Accepted* connection);
+  /// The node that `frame`, a connection's first, introduces; 0 if it is not let in.
+  NodeId Introduced(const net::Frame& frame) const;
   runtime::Task<void> Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
                             std::string body, Instant deadline);
   runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body,
@@ -106,6 +118,7 @@ class Transport {
   std::function<void(NodeId)> on_lost_;
   std::uint64_t next_call_ = 1;
   std::map<std::uint64_t, PendingCall> calls_;
+  std::size_t accepted_ = 0;
   runtime::Scope scope_;  // last: its tasks use everything above
 };
 

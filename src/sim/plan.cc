@@ -118,7 +118,10 @@ void DrawOps(Random& random, Plan& plan, const PlanLimits& limits) {
     kinds.insert(kinds.end(), weight, static_cast<OpKind>(k));
   }
   const std::uint64_t keys = 1 + random.Below(4);
-  const std::uint64_t count = 20 + random.Below(std::max(limits.ops_max, 21U) - 20);
+  std::uint64_t count = 20 + random.Below(std::max(limits.ops_max, 21U) - 20);
+  if (limits.ops_per_second > 0) {
+    count = static_cast<std::uint64_t>(plan.safety / 1ms) * limits.ops_per_second / 1000;
+  }
   for (std::uint64_t i = 0; i < count; ++i) {
     PlannedOp op;
     op.client = static_cast<std::uint32_t>(random.Below(plan.clients));
@@ -150,6 +153,7 @@ Plan DrawPlan(std::uint64_t seed, const PlanLimits& limits) {
   Plan plan;
   plan.seed = seed;
   plan.replicas = knobs.Chance(0.7) ? 3 : 5;
+  if (limits.replicas > 0) plan.replicas = limits.replicas;
   plan.clients = static_cast<std::uint32_t>(knobs.Between(2, 6));
   plan.watchers = static_cast<std::uint32_t>(knobs.Below(3));
   plan.chaos = knobs.Chance(0.5);

@@ -99,6 +99,8 @@ struct PlanLimits {
   Duration safety_max = 20s;
   std::uint32_t ops_max = 400;
   std::uint32_t faults_max = 24;
+  std::uint32_t replicas = 0;        ///< 0: drawn
+  std::uint32_t ops_per_second = 0;  ///< 0: as many as were drawn, up to ops_max
 };
 
 /// Draws a plan. Swarm: each fault kind and each kind of operation is left out with probability one

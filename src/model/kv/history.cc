@@ -24,11 +24,12 @@ Cursor& History::KeysCursor() {
 }
 
 Result<Head> History::Newest(std::string_view key) {
-  if (const Head* known = cache_.Find(key)) return *known;
+  if (const KeyCache::Row* known = cache_.Find(key)) return known->head;
   const std::string prefix = layout::KeyPrefix(key);
   Cursor& cursor = KeysCursor();
   cursor.Seek(prefix);
   Head head;
+  std::string_view value;
   if (cursor.Valid() && cursor.key().starts_with(prefix)) {
     const auto record = layout::ParseKeyRecord(cursor.key());
     if (!record) return Corrupt(cursor.key());
@@ -36,10 +37,11 @@ Result<Head> History::Newest(std::string_view key) {
       const auto parsed = layout::ParseVersion(record->revision, cursor.value());
       if (!parsed) return Corrupt(cursor.key());
       head = parsed->head;
+      value = parsed->value;
     }
   }
   COT_TRY(cursor.status());
-  if (head.mod != 0) cache_.Set(key, head);
+  if (head.mod != 0) cache_.Set(key, head, value);
   return head;
 }
 
@@ -62,9 +64,13 @@ Result<std::optional<History::Version>> History::VersionAt(std::string_view key,
 }
 
 Status History::ScanOne(std::string_view key, Revision revision, const Visit& visit) {
-  if (const Head* known = cache_.Find(key); known != nullptr && known->mod <= revision) {
-    const Head head = *known;
+  COT_ASSIGN(const Head head, Newest(key));
+  if (head.mod <= revision) {
     if (!head.live()) return Ok();
+    if (const KeyCache::Row* row = cache_.Find(key); row != nullptr && row->has_value) {
+      visit({key, head, row->value});
+      return Ok();
+    }
     COT_ASSIGN(const auto version, VersionAt(key, head.mod));
     if (!version) return Corrupt(layout::KeyRecord(key, head.mod));
     visit({key, head, version->value});

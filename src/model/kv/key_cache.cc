@@ -20,22 +20,27 @@ void KeyCache::Touch(Entry& entry) {
   ends_.older = &entry;
 }
 
-const Head* KeyCache::Find(std::string_view key) {
+const KeyCache::Row* KeyCache::Find(std::string_view key) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return nullptr;
   Touch(found->second);
-  return &found->second.head;
+  return &found->second.row;
 }
 
-void KeyCache::Set(std::string_view key, const Head& head) {
+void KeyCache::Set(std::string_view key, const Head& head, std::string_view value) {
   auto found = entries_.find(key);
   if (found == entries_.end()) {
     found = entries_.emplace(key, Entry()).first;
     found->second.newer = found->second.older = &found->second;
     found->second.key = &found->first;
-    bytes_ += Cost(key);
+  } else {
+    bytes_ -= Cost(key, found->second.row);
   }
-  found->second.head = head;
+  Row& row = found->second.row;
+  row.head = head;
+  row.has_value = value.size() <= kValueBytesMax;
+  row.value.assign(row.has_value ? value : std::string_view());
+  bytes_ += Cost(key, row);
   Touch(found->second);
 }
 
@@ -45,7 +50,7 @@ void KeyCache::Trim() {
     auto* oldest = static_cast<Entry*>(ends_.newer);
     oldest->newer->older = oldest->older;
     oldest->older->newer = oldest->newer;
-    bytes_ -= Cost(*oldest->key);
+    bytes_ -= Cost(*oldest->key, oldest->row);
     entries_.erase(entries_.find(*oldest->key));
   }
   COT_ASSERT(bytes_ <= bytes_max_);

@@ -90,21 +90,21 @@ TEST(Layout, DamageIsFound) {
 // The cache forgets the least recently used first, and only in Trim.
 TEST(KeyCache, LeastRecentlyUsedGoesFirst) {
   KeyCache probe(1 << 20);
-  probe.Set("a", {});
+  probe.Set("a", {}, {});
   const std::size_t one = probe.bytes();
   KeyCache cache(2 * one);
-  for (const auto* key : {"a", "b", "c"}) cache.Set(key, {.mod = key[0]});
+  for (const auto* key : {"a", "b", "c"}) cache.Set(key, {.mod = key[0]}, {});
   ASSERT_NE(cache.Find("a"), nullptr);
   cache.Trim();
-  EXPECT_EQ(cache.Find("a")->mod, 'a');
+  EXPECT_EQ(cache.Find("a")->head.mod, 'a');
   EXPECT_EQ(cache.Find("b"), nullptr);
-  EXPECT_EQ(cache.Find("c")->mod, 'c');
-  cache.Set("a", {.mod = 9});
-  EXPECT_EQ(cache.Find("a")->mod, 9);
+  EXPECT_EQ(cache.Find("c")->head.mod, 'c');
+  cache.Set("a", {.mod = 9}, {});
+  EXPECT_EQ(cache.Find("a")->head.mod, 9);
   EXPECT_EQ(cache.bytes(), 2 * one);
   cache.Clear();
   EXPECT_EQ(cache.Find("a"), nullptr);
-  cache.Set("d", {});
+  cache.Set("d", {}, {});
   cache.Trim();
   EXPECT_NE(cache.Find("d"), nullptr);
 }

@@ -34,7 +34,7 @@ struct Answer final : model::StateMachine::Answer {
 
 struct StoreOptions {
   std::size_t watch_ring_bytes_max = 16u << 20;  ///< newest events kept in memory for watchers
-  std::size_t key_cache_bytes_max = 16u << 20;   ///< newest revision of recently used keys
+  std::size_t key_cache_bytes_max = 64u << 20;   ///< newest version of recently used keys
   std::size_t txn_operations_max = 128;
   std::int64_t lease_ttl_min_seconds = 2;
 };

@@ -5,7 +5,7 @@
 namespace coterie::runtime {
 namespace {
 
-constinit thread_local int running_depth = 0;
+constinit thread_local const Instant* running_now = nullptr;
 
 /// A node that posts this often without time moving spins.
 constexpr std::uint64_t kItemsPerInstantMax = 50'000'000;
@@ -24,9 +24,13 @@ ListNode* PickFrom(ListNode& list, Random& random) {
 
 }  // namespace
 
-bool SimulationRunning() { return running_depth > 0; }
-SimulationScope::SimulationScope() { ++running_depth; }
-SimulationScope::~SimulationScope() { --running_depth; }
+bool SimulationRunning() { return running_now != nullptr; }
+Instant SimulationNow() {
+  COT_ASSERT(SimulationRunning());
+  return *running_now;
+}
+SimulationScope::SimulationScope(const Instant& now) : outer_(running_now) { running_now = &now; }
+SimulationScope::~SimulationScope() { running_now = outer_; }
 
 Scheduler::Scheduler(std::uint64_t seed, bool chaos, Trace::Sink sink)
     : chaos_(chaos), random_(seed), trace_(std::move(sink)) {}
@@ -37,7 +41,7 @@ SimExecutor& Scheduler::PickRunnable() {
 }
 
 bool Scheduler::Step(Instant limit) {
-  const SimulationScope trapped;
+  const SimulationScope trapped(now_);
   if (!reapable_.empty()) Reap();
   if (runnable_.front() != nullptr) {
     RunReady(PickRunnable());

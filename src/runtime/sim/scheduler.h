@@ -16,12 +16,17 @@ class SimExecutor;
 /// True on a thread that is inside a simulation's Run: the system's clock and entropy are then
 /// trapped.
 bool SimulationRunning();
-/// Makes SimulationRunning true while it lives.
+/// The virtual time of this thread's running simulation. Requires: SimulationRunning().
+Instant SimulationNow();
+/// Makes SimulationRunning true while it lives. `now` outlives it.
 class SimulationScope {
  public:
-  SimulationScope();
+  explicit SimulationScope(const Instant& now);
   SimulationScope(const SimulationScope&) = delete;
   ~SimulationScope();
+
+ private:
+  const Instant* const outer_;
 };
 
 /// A simulation's time line: one queue of timers for all nodes, and the nodes that have work ready.
@@ -32,7 +37,7 @@ class Scheduler {
   /// order, and nodes take turns item by item.
   Scheduler(std::uint64_t seed, bool chaos, Trace::Sink sink);
 
-  Instant now() const { return now_; }
+  const Instant& now() const { return now_; }
   bool chaos() const { return chaos_; }
   Trace& trace() { return trace_; }
   Random& random() { return random_; }

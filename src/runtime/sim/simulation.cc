@@ -70,7 +70,7 @@ void Simulation::Start(NodeHandle handle, Main main) {
                       SeedFor(kWorldOf, handle.index * 1'000'003ull + node.incarnation),
                       options_.log_minimum, LogSink(handle.index), crash});
   fabric_.NodeUp(handle.index);
-  const SimulationScope trapped;
+  const SimulationScope trapped(scheduler_.now());
   const SimExecutor::Enter enter(node.world->sim_executor());
   node.world->scope().Spawn(node.main(*node.world));
 }

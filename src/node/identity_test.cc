@@ -1,0 +1,85 @@
+// Whose data directory it is, on the simulated disk.
+
+#include "node/identity.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/sim/simulation.h"
+
+namespace coterie::node {
+namespace {
+
+using runtime::Task;
+using runtime::World;
+
+Task<void> Check(World* world, std::string content, std::string cluster, NodeId node, Status* out) {
+  const Status made = co_await world->disk().MakeDir("/data");
+  COT_ASSERT(made.has_value());
+  if (!content.empty()) {
+    const Status written = co_await runtime::ReplaceFile(world->disk(), "/data/identity", content);
+    COT_ASSERT(written.has_value());
+  }
+  *out = co_await CheckIdentity(world->disk(), "/data", cluster, node);
+}
+
+class IdentityTest : public testing::Test {
+ protected:
+  /// Checks the directory as node `node` of `cluster`, after putting `content` there unless empty.
+  Status As(const std::string& cluster, NodeId node, const std::string& content = {}) {
+    Status out = Fail(ErrorCode::kIo, "not run");
+    sim_.Start(node_, [&, content, cluster, node](World& world) {
+      return Check(&world, content, cluster, node, &out);
+    });
+    EXPECT_TRUE(sim_.RunUntil([&] { return sim_.finished(node_); }, 10s));
+    sim_.Kill(node_);
+    return out;
+  }
+  ErrorCode CodeFor(const std::string& content) {
+    const Status checked = As("red", NodeId(1), content);
+    return checked ? ErrorCode::kInvalidArgument : checked.error().code;
+  }
+
+  runtime::Simulation sim_{{.seed = 5}};
+  runtime::NodeHandle node_ = sim_.AddNode("n1", "10.0.0.1");
+};
+
+// An empty directory becomes this node's, durably: the machine dies right after.
+TEST_F(IdentityTest, TakesAnEmptyDirectoryForGood) {
+  EXPECT_TRUE(As("red", NodeId(1)).has_value());
+  EXPECT_TRUE(As("red", NodeId(1)).has_value());
+}
+
+// Another cluster's or another node's directory is refused, and named.
+TEST_F(IdentityTest, RefusesForeignDirectories) {
+  ASSERT_TRUE(As("red", NodeId(1)).has_value());
+  const Status other_cluster = As("blue", NodeId(1));
+  ASSERT_FALSE(other_cluster.has_value());
+  EXPECT_EQ(other_cluster.error().code, ErrorCode::kForeignData);
+  EXPECT_NE(other_cluster.error().message.find("red"), std::string::npos);
+  const Status other_node = As("red", NodeId(2));
+  ASSERT_FALSE(other_node.has_value());
+  EXPECT_EQ(other_node.error().code, ErrorCode::kForeignData);
+  EXPECT_TRUE(As("red", NodeId(1)).has_value());  // and it is as it was
+}
+
+// A later format's directory is refused whatever else it says.
+TEST_F(IdentityTest, RefusesNewerFormats) {
+  EXPECT_EQ(CodeFor("coterie-data 2\ncluster red\nnode 1\n"), ErrorCode::kNewerData);
+  EXPECT_EQ(CodeFor("coterie-data 2\nall different\n"), ErrorCode::kNewerData);
+}
+
+// What is not an identity is damage, never a reason to take the directory over.
+TEST_F(IdentityTest, RefusesDamage) {
+  const std::string good = "coterie-data 1\ncluster red\nnode 1\n";
+  ASSERT_TRUE(As("red", NodeId(1), good).has_value());
+  for (std::size_t n = 1; n < good.size(); ++n) {
+    EXPECT_EQ(CodeFor(good.substr(0, n)), ErrorCode::kCorruptState) << good.substr(0, n);
+  }
+  EXPECT_EQ(CodeFor("coterie-data 0\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor("coterie-data x\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor("coterie-data 1x\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor(std::string(5000, 'x')), ErrorCode::kCorruptState);
+}
+
+}  // namespace
+}  // namespace coterie::node

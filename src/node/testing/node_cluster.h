@@ -1,0 +1,219 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coterie/command.pb.h"
+#include "model/kv/store.h"
+#include "node/node.h"
+#include "node/raft_replica.h"
+#include "node/snapshot_transfer.h"
+#include "node/transport.h"
+#include "runtime/sim/simulation.h"
+
+namespace coterie::node::testing {
+
+/// Nodes without doors on 10.0.0.1.. in one simulation. Work for a node is run on it, in a scope
+/// that dies with it.
+class NodeCluster {
+ public:
+  using Job = std::function<runtime::Task<void>(Node&)>;
+  using Tweak = std::function<void(NodeConfig&)>;
+
+  NodeCluster(std::uint64_t seed, int size, const Tweak& tweak = {}) : sim_({.seed = seed}) {
+    std::vector<MemberConfig> members;
+    for (int i = 1; i <= size; ++i) {
+      const std::string host = "10.0.0." + std::to_string(i);
+      const NodeId id(static_cast<std::uint64_t>(i));
+      members.push_back({id, "n" + std::to_string(i), {host, 7071}, {host, 2379}});
+    }
+    for (const MemberConfig& member : members) {
+      auto machine = std::make_unique<Machine>();
+      machine->handle = sim_.AddNode(member.name, member.peer.host);
+      machine->config.id = member.id;
+      machine->config.name = member.name;
+      machine->config.cluster = "test";
+      machine->config.data_dir = "/data";
+      machine->config.peer_listen = member.peer;
+      machine->config.members = members;
+      machine->config.wal_segment_bytes = 1u << 20;
+      machine->config.snapshot_every_entries = 100;
+      machine->config.log_entries_kept = 20;
+      if (tweak) tweak(machine->config);
+      machines_[member.id] = std::move(machine);
+    }
+    sim_.OnCrash([this](runtime::NodeHandle handle, const std::string& reason) {
+      for (auto& [id, machine] : machines_) {
+        if (machine->handle.index == handle.index) machine->crash = reason;
+      }
+    });
+  }
+
+  void Start(NodeId id) {
+    Machine* machine = machines_.at(id).get();
+    machine->crash.clear();
+    machine->failure.reset();
+    sim_.Start(machine->handle, [machine](runtime::World& world) { return Main(machine, &world); });
+  }
+  void StartAll() {
+    for (const auto& [id, machine] : machines_) Start(id);
+  }
+  void Kill(NodeId id, runtime::Death death = runtime::Death::kMachine) {
+    sim_.Kill(handle(id), death);
+  }
+  /// Runs `job` on a node that is up.
+  void On(NodeId id, Job job) {
+    Machine& machine = *machines_.at(id);
+    COT_ASSERT(machine.node != nullptr);
+    machine.jobs.push_back(std::move(job));
+    machine.wake->NotifyAll();
+  }
+  /// nullptr while it is down or recovers.
+  Node* node(NodeId id) { return machines_.at(id)->node; }
+  runtime::NodeHandle handle(NodeId id) { return machines_.at(id)->handle; }
+  NodeConfig& config(NodeId id) { return machines_.at(id)->config; }
+  /// Why it crashed, or could not start; empty if neither.
+  const std::string& crash(NodeId id) { return machines_.at(id)->crash; }
+  const std::optional<Error>& failure(NodeId id) { return machines_.at(id)->failure; }
+
+  /// The leader that the most nodes follow; 0 if there is none.
+  NodeId Leader() {
+    NodeId newest;
+    Term term;
+    for (const auto& [id, machine] : machines_) {
+      if (machine->node == nullptr) continue;
+      const ReplicaStatus status = machine->node->replica().status();
+      if (status.leading && status.term >= term) {
+        newest = id;
+        term = status.term;
+      }
+    }
+    return newest;
+  }
+  NodeId AwaitLeader() {
+    EXPECT_TRUE(RunUntil([this] { return Leader() != NodeId(); }));
+    return Leader();
+  }
+  /// A leader, other than `old`, is followed by all that are up.
+  NodeId AwaitNewLeader(NodeId old) {
+    EXPECT_TRUE(RunUntil([&] { return Leader() != NodeId() && Leader() != old; }));
+    return Leader();
+  }
+  NodeId Other(NodeId than, NodeId and_than = {}) {
+    for (const auto& [id, machine] : machines_) {
+      if (id != than && id != and_than) return id;
+    }
+    return {};
+  }
+  bool RunUntil(const std::function<bool()>& done, Duration limit = 60s) {
+    return sim_.RunUntil(done, limit);
+  }
+  runtime::Simulation& sim() { return sim_; }
+
+  /// Proposes a put on node `at` and runs until it is answered: the revision.
+  Result<kv::Revision> Put(NodeId at, std::string key, std::string value, Duration patience = 10s) {
+    kv::Command command;
+    command.mutable_put()->set_key(std::move(key));
+    command.mutable_put()->set_value(std::move(value));
+    auto answer = Propose(at, command, patience);
+    if (!answer) return std::unexpected(std::move(answer.error()));
+    return std::get<etcdserverpb::PutResponse>(*answer).header().revision();
+  }
+  Result<kv::Answer::Response> Propose(NodeId at, const kv::Command& command,
+                                       Duration patience = 10s) {
+    const auto out = ProposeLater(at, command, patience);
+    EXPECT_TRUE(RunUntil([&] { return out->has_value() || node(at) == nullptr; }, patience + 10s));
+    if (!*out) return FailUnknown(ErrorCode::kStopped, "the node died");
+    return std::move(**out);
+  }
+  using Proposed = std::shared_ptr<std::optional<Result<kv::Answer::Response>>>;
+  Proposed ProposeLater(NodeId at, const kv::Command& command, Duration patience) {
+    const auto out = std::make_shared<std::optional<Result<kv::Answer::Response>>>();
+    On(at, [bytes = command.SerializeAsString(), patience, out](Node& node) {
+      return RunProposal(&node, bytes, patience, out);
+    });
+    return out;
+  }
+  Status ReadBarrier(NodeId at, Duration patience = 5s) {
+    const auto out = std::make_shared<std::optional<Status>>();
+    On(at, [patience, out](Node& node) { return RunBarrier(&node, patience, out); });
+    EXPECT_TRUE(RunUntil([&] { return out->has_value(); }, patience + 10s));
+    return *out ? **out : Fail(ErrorCode::kStopped);
+  }
+  /// The value of `key` in node `at`'s state as it is; "" if there is none.
+  std::string Value(NodeId at, const std::string& key) {
+    etcdserverpb::RangeRequest request;
+    request.set_key(key);
+    const auto range = node(at)->store().Range(request);
+    return range && range->kvs_size() == 1 ? range->kvs(0).value() : std::string();
+  }
+
+ private:
+  struct Machine {
+    runtime::NodeHandle handle;
+    NodeConfig config;
+    Node* node = nullptr;
+    std::deque<Job> jobs;
+    runtime::Notification* wake = nullptr;
+    std::string crash;
+    std::optional<Error> failure;
+  };
+
+  static runtime::Task<void> Main(Machine* machine, runtime::World* world) {
+    auto started = co_await Node::Start(*world, machine->config, storage::MemoryEngineFactory());
+    if (!started) {
+      machine->failure = started.error();
+      co_return;
+    }
+    const std::unique_ptr<Node> node = std::move(*started);
+    runtime::Notification wake(world->executor());
+    struct Listed {
+      Machine& machine;
+      ~Listed() {
+        machine.node = nullptr;
+        machine.wake = nullptr;
+        machine.jobs.clear();
+      }
+    } listed{*machine};
+    machine->node = node.get();
+    machine->wake = &wake;
+    runtime::Scope scope;  // goes before the node that its tasks use
+    for (;;) {
+      while (!machine->jobs.empty()) {
+        Job job = std::move(machine->jobs.front());
+        machine->jobs.pop_front();
+        scope.Spawn(job(*node));
+      }
+      co_await wake.Wait();
+    }
+  }
+  static runtime::Task<void> RunProposal(Node* node, std::string command, Duration patience,
+                                         Proposed out) {
+    const Instant deadline = node->world().Now() + patience;
+    auto answer = co_await node->replica().Propose(std::move(command), deadline);
+    if (!answer) {
+      out->emplace(std::unexpected(std::move(answer.error())));
+      co_return;
+    }
+    out->emplace(std::move(static_cast<kv::Answer&>(**answer).response));
+  }
+  static runtime::Task<void> RunBarrier(Node* node, Duration patience,
+                                        std::shared_ptr<std::optional<Status>> out) {
+    const Instant deadline = node->world().Now() + patience;
+    auto status = co_await node->replica().ReadBarrier(deadline);
+    *out = std::move(status);
+  }
+
+  std::map<NodeId, std::unique_ptr<Machine>> machines_;
+  runtime::Simulation sim_;
+};
+
+}  // namespace coterie::node::testing
