@@ -71,8 +71,8 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
   // New data is rewritten soon; what stays is worth compressing.
   db.compression_per_level = {rocksdb::kNoCompression, rocksdb::kNoCompression,
                               rocksdb::kLZ4Compression};
-  // Each space of keys (its first byte) keeps its own place of insertion: spaces that only grow, like
-  // a log of events, then insert without a search.
+  // Each space of keys (its first byte) keeps its own place of insertion: spaces that only grow,
+  // like a log of events, then insert without a search.
   db.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
   // One reactor writes: the machinery for concurrent writers only costs.
   db.allow_concurrent_memtable_write = false;
