@@ -65,17 +65,18 @@ class Running:
 class DemoCluster:
     """with DemoCluster(nodes=3) as demo: ..."""
 
-    def __init__(self, nodes=3):
-        self.count = nodes
+    def __init__(self, nodes=3, directory=None):
+        self.count, self.directory = nodes, directory
 
     def __enter__(self):
         # A failing claim inside __enter__ must not leave nodes behind either.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.home = tempfile.TemporaryDirectory(prefix="coterie-e2e-")
         self.path = Path(self.home.name)
+        self.directory = self.directory or self.path / "demo"
         self.environment = {"XDG_RUNTIME_DIR": self.home.name, "ETCDCTL_API": "3"}
         try:
-            started = self.coterie("demo", "--detach", "--nodes", self.count, "--dir", self.path / "demo",
+            started = self.coterie("demo", "--detach", "--nodes", self.count, "--dir", self.directory,
                                    "--first-address", f"{NETWORK}.1", "--output", "json")
             claim(started.code == 0, "the demo starts", started)
             self.nodes = {node["name"]: node for node in started.json()["nodes"]}
@@ -86,10 +87,10 @@ class DemoCluster:
 
     def __exit__(self, kind, error, trace):
         if error is not None and not (kind is SystemExit and error.code == 0):
-            for log in sorted(self.path.glob("demo/n*.log")):
+            for log in sorted(self.directory.glob("n*.log")):
                 tail = log.read_text(errors="replace").splitlines()[-15:]
                 print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
-        self.coterie("demo", "--stop", "--dir", self.path / "demo")
+        self.coterie("demo", "--stop", "--dir", self.directory)
         self.home.cleanup()
 
     def coterie(self, *words, **more):
@@ -97,7 +98,14 @@ class DemoCluster:
 
     def coterie_state(self):
         """What the demo wrote down of itself: process numbers change with restarts."""
-        return json.loads((self.path / "demo" / "demo.json").read_text())
+        return json.loads((self.directory / "demo.json").read_text())
+
+    def process_gone(self, name):
+        pid = next(node["pid"] for node in self.coterie_state()["nodes"] if node["name"] == name)
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+        except FileNotFoundError:
+            return True
 
     def endpoint(self, *names):
         return ",".join(f"{self.nodes[name]['address']}:2379" for name in names or self.nodes)

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string_view>
@@ -30,6 +31,30 @@ void SuggestCommand(const CLI::App& app, std::span<char*> arguments) {
   if (!nearest.empty()) fmt::print(stderr, "Did you mean `coterie {}`?\n", nearest);
 }
 
+/// The same for a flag of the subcommand that was named.
+void SuggestFlag(const CLI::App& app, std::span<char*> arguments) {
+  const CLI::App* command = &app;
+  for (const std::string_view word : arguments.subspan(1)) {
+    if (!word.starts_with("--")) {
+      for (const CLI::App* next : command->get_subcommands({})) {
+        if (next->get_name() != word) continue;
+        command = next;
+        break;
+      }
+      continue;
+    }
+    std::vector<std::string> names;
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back(name);
+    }
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    const std::string_view flag = word.substr(2, word.find('=') - 2);
+    if (std::find(views.begin(), views.end(), flag) != views.end()) continue;
+    const std::string_view nearest = NearestName(flag, views);
+    if (!nearest.empty()) fmt::print(stderr, "Did you mean --{}?\n", nearest);
+  }
+}
+
 int Main(std::span<char*> arguments) {
   CLI::App app("Coterie: one clustered binary in which every keyspace is a declared promise.",
                "coterie");
@@ -52,6 +77,7 @@ int Main(std::span<char*> arguments) {
     const int code = app.exit(error);
     if (code == 0) return kExitOk;  // --help
     SuggestCommand(app, arguments);
+    SuggestFlag(app, arguments);
     return kExitUsage;
   }
   return run();

@@ -1,6 +1,5 @@
 #include "node/proposals.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "base/assert.h"
@@ -69,7 +68,6 @@ void Proposals::AnswerSentBefore(Term term, const Error& error) {
     const bool open = !waiter->slot_.set() && !waiter->place_;
     if (open && waiter->sent_in_ && *waiter->sent_in_ < term) late.push_back(waiter);
   }
-  std::ranges::sort(late, {}, &Waiter::number_);
   for (Waiter* waiter : late) waiter->slot_.Set(std::unexpected(error));
 }
 

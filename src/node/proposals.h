@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/ids.h"
 #include "base/status.h"
@@ -76,7 +75,7 @@ class Proposals {
   void AnswerSentBefore(Term term, const Error& error);
 
   Term applied_term_;
-  std::unordered_map<std::uint64_t, Waiter*> by_number_;
+  std::map<std::uint64_t, Waiter*> by_number_;
   std::multimap<LogIndex, Waiter*> by_place_;
   LogIndex applied_;  // entries up to here were applied one by one, or
   LogIndex skipped_;  // up to here came as a snapshot

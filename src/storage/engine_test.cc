@@ -119,6 +119,34 @@ TEST_P(EngineConformance, AppliesABatchInOrder) {
   EXPECT_EQ(engine_->Get("c").value(), std::nullopt);
 }
 
+// Claim: FirstVersion finds the least of a prefix's versions, in memory and in tables, and nothing
+// where there are none, whatever else begins alike.
+TEST_P(EngineConformance, FindsTheFirstVersion) {
+  const auto version = [](std::string prefix, char last) {
+    return prefix + std::string(7, '\0') + last;
+  };
+  for (const bool flushed : {false, true}) {
+    Batch batch;
+    for (const char last : {'5', '2', '9'}) batch.Put(version("ka!", last), std::string(1, last));
+    batch.Put(version("kc!", '7'), "seven");
+    batch.Put("z", "too short for a version");
+    Write(std::move(batch));
+    if (flushed) Flush();
+    const auto a = engine_->FirstVersion("ka!");
+    ASSERT_TRUE(a.has_value() && a->has_value());
+    EXPECT_EQ((*a)->key, version("ka!", '2'));
+    EXPECT_EQ((*a)->value, "2");
+    EXPECT_EQ(engine_->FirstVersion("kc!").value()->value, "seven");
+    EXPECT_FALSE(engine_->FirstVersion("kb!").value().has_value());
+    EXPECT_FALSE(engine_->FirstVersion("kd!").value().has_value());
+    EXPECT_FALSE(engine_->FirstVersion("a").value().has_value());
+  }
+  Batch gone;
+  gone.Delete(version("kc!", '7'));
+  Write(std::move(gone));
+  EXPECT_FALSE(engine_->FirstVersion("kc!").value().has_value());
+}
+
 // Claim: Get and every iterator movement, in bounds and at their edges, agree with std::map.
 TEST_P(EngineConformance, IteratesAsAMapDoes) {
   Random random(11);

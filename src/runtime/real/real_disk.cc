@@ -95,8 +95,8 @@ class RealFile final : public File {
     return pool_.Run([file = file_, size]() -> Status {
       const int error = ::posix_fallocate(file->fd, 0, static_cast<off_t>(size));
       if (error != 0) return FromErrno(error, "fallocate", file->path);
-      // Blocks that were only reserved cost a journal commit at their first write, which doubles the
-      // time of each fdatasync; so they are written once here, off everybody's path.
+      // Blocks that were only reserved cost a journal commit at their first write, which doubles
+      // the time of each fdatasync; so they are written once here, off everybody's path.
       const std::string zeros(1u << 20, '\0');
       for (std::uint64_t at = 0; at < size; at += zeros.size()) {
         COT_TRY(WriteAll(*file, at, std::string_view(zeros).substr(0, size - at)));
