@@ -41,19 +41,19 @@ struct Transport::Peer {
 
 /// A connection that another made to us.
 struct Transport::Accepted {
-  explicit Accepted(std::unique_ptr<runtime::Stream> s, std::size_t& count)
-      : stream(std::move(s)), open_count(count) {
-    ++open_count;
+  explicit Accepted(std::unique_ptr<runtime::Stream> s, std::size_t& total)
+      : stream(std::move(s)), count(total) {
+    ++count;
   }
   ~Accepted() {
-    --open_count;
+    --count;
     if (from != nullptr && from->accepted == this) from->accepted = nullptr;
   }
   Accepted(const Accepted&) = delete;
   Accepted& operator=(const Accepted&) = delete;
 
   std::unique_ptr<runtime::Stream> stream;
-  std::size_t& open_count;
+  std::size_t& count;
   Peer* from = nullptr;  // null until its Hello came
   bool heard = false;
   runtime::Scope watch;
