@@ -30,7 +30,7 @@ LOADS = [
     ("put, 16 connections, 256 at once", ["--op", "put", "--clients", "16", "--inflight", "256"]),
     ("linearizable range, 16 connections, 256 at once", ["--op", "range", "--clients", "16", "--inflight", "256"]),
     ("put, one client", ["--op", "put", "--clients", "1", "--inflight", "1"]),
-    ("linearizable range, one client", ["--op", "range", "--clients", "1", "--inflight", "1"]),
+    ("linearizable range, one client", ["--op", "range", "--loaded", "--clients", "1", "--inflight", "1"]),
 ]
 SIZES = ["--keys", "100000", "--key-bytes", "32", "--value-bytes", "256"]
 START_SECONDS = 30
@@ -150,6 +150,7 @@ def measure(system, options, directory):
     """name of load -> figure -> value"""
     results = {}
     for name, arguments in LOADS:
+        print(f"  {name}", file=sys.stderr)
         done = subprocess.run(
             [options.binary, "bench", "etcd", "--leader", "--endpoints", ",".join(system.endpoints),
              "--seconds", str(options.seconds), "--cpu-of", ",".join(map(str, system.pids)),
@@ -198,7 +199,7 @@ def table(rounds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--binary", default=ROOT / "build/release/coterie", type=Path)
     parser.add_argument("--json", type=Path, help="write every figure of every round there")
     options = parser.parse_args()
