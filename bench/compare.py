@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Coterie and etcd side by side: the same machine, disk, generator and sizes, in turns.
 
-usage: bench/compare.py [--rounds N] [--seconds S] [--binary PATH] [--json FILE]
+usage: bench/compare.py [--rounds N] [--seconds S] [--keys K] [--binary PATH] [--json FILE]
 
 Each round starts a three-node cluster of one system, loads it, stops it, and does the same with the
 other; medians over the rounds go into a table, with ratios. Load comes from `coterie bench etcd` and, as
@@ -30,9 +30,9 @@ LOADS = [
     ("put, 16 connections, 256 at once", ["--op", "put", "--clients", "16", "--inflight", "256"]),
     ("linearizable range, 16 connections, 256 at once", ["--op", "range", "--clients", "16", "--inflight", "256"]),
     ("put, one client", ["--op", "put", "--clients", "1", "--inflight", "1"]),
-    ("linearizable range, one client", ["--op", "range", "--clients", "1", "--inflight", "1"]),
+    ("linearizable range, one client", ["--op", "range", "--loaded", "--clients", "1", "--inflight", "1"]),
 ]
-SIZES = ["--keys", "100000", "--key-bytes", "32", "--value-bytes", "256"]
+SIZES = ["--key-bytes", "32", "--value-bytes", "256"]
 START_SECONDS = 30
 
 
@@ -150,10 +150,11 @@ def measure(system, options, directory):
     """name of load -> figure -> value"""
     results = {}
     for name, arguments in LOADS:
+        print(f"  {name}", file=sys.stderr)
         done = subprocess.run(
             [options.binary, "bench", "etcd", "--leader", "--endpoints", ",".join(system.endpoints),
              "--seconds", str(options.seconds), "--cpu-of", ",".join(map(str, system.pids)),
-             "--output", "json", *SIZES, *arguments],
+             "--output", "json", "--keys", str(options.keys), *SIZES, *arguments],
             capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{system.name}: {name}: {done.stderr}")
@@ -198,7 +199,8 @@ def table(rounds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--keys", type=int, default=100000)
     parser.add_argument("--binary", default=ROOT / "build/release/coterie", type=Path)
     parser.add_argument("--json", type=Path, help="write every figure of every round there")
     options = parser.parse_args()
@@ -225,7 +227,7 @@ def main():
                             capture_output=True, text=True).stdout.strip()
     etcd = subprocess.run(["etcd", "--version"], capture_output=True, text=True).stdout.split("\n")[0]
     print(f"{datetime.date.today()}, {machine()}, {etcd}, coterie {commit}; three nodes each on one machine,\n"
-          f"fsync on, 32-byte keys, 256-byte values, medians of {options.rounds} rounds of "
+          f"fsync on, {options.keys} keys of 32 bytes, values of 256 bytes, medians of {options.rounds} rounds of "
           f"{options.seconds} s. Ratio: above 1 is better than etcd.\n")
     print("| load | figure | etcd | coterie | ratio |\n|---|---|---|---|---|")
     print("\n".join(table(rounds)))

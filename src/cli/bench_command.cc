@@ -127,6 +127,7 @@ void AddBench(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->check(CLI::Range(1, 86'400));
   etcd->add_option("--keys", load.keys, "how many different keys")->capture_default_str();
+  etcd->add_flag("--loaded", load.loaded, "the keys are there: do not write them before a range");
   etcd->add_option("--key-bytes", load.key_bytes)
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));

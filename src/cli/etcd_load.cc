@@ -231,7 +231,7 @@ Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec) {
   const auto inflight = static_cast<std::size_t>(load.spec.inflight);
   const std::size_t connections = load.connections.size();
   runtime::Scope scope;
-  if (load.spec.op == LoadSpec::Op::kRange) {
+  if (load.spec.op == LoadSpec::Op::kRange && !load.spec.loaded) {
     load.running = load.spec.inflight;
     for (std::size_t i = 0; i < inflight; ++i) scope.Spawn(Preloader(&load, i % connections));
     co_await WaitIdle(&load);

@@ -26,6 +26,7 @@ struct LoadSpec {
   Duration warmup = 1s;      ///< at the start, not counted
   Duration duration = 10s;
   std::uint64_t keys = 100'000;  ///< uniform random among so many
+  bool loaded = false;           ///< the keys are there: ranges need not write them first
   std::size_t key_bytes = 32;
   std::size_t value_bytes = 256;
   Duration call_timeout = 10s;
@@ -43,9 +44,9 @@ struct LoadResult {
   std::vector<runtime::Address> used;
 };
 
-/// Runs it. Ranges are linearizable reads of one key; all keys are written first. Errors:
-/// kInvalidArgument, kConnectFailed (an endpoint does not answer at the start), kNoLeader (with
-/// leader_only).
+/// Runs it. Ranges are linearizable reads of one key; all keys are written first, unless `loaded`.
+/// Errors: kInvalidArgument, kConnectFailed (an endpoint does not answer at the start), kNoLeader
+/// (with leader_only).
 runtime::Task<Result<LoadResult>> RunEtcdLoad(runtime::World* world, LoadSpec spec);
 
 /// Key number `number`, of exactly `bytes` bytes: "bench/000…042", or digits alone when that is too
