@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "node/raft_codec.h"
 #include "node/testing/node_cluster.h"
 
 namespace coterie::node {
@@ -108,6 +109,28 @@ TEST(RaftReplica, TransferOfLeadership) {
   EXPECT_FALSE(cluster.node(leader)->replica().status().leading);
   const NodeId next = cluster.AwaitNewLeader(leader);
   EXPECT_EQ(cluster.node(next)->replica().status().term, before + 1);
+}
+
+// A message that denies what is committed, or is none, is counted and changes nothing.
+TEST(RaftReplica, CountsWhatNoSoundNodeSays) {
+  NodeCluster cluster(6, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  const NodeId follower = cluster.Other(leader);
+  ASSERT_TRUE(cluster.Put(follower, "k", "v").has_value());
+  const RaftReplica& replica = cluster.node(follower)->raft_replica();
+  const LogIndex committed = replica.core().commit_index();
+  raft::AppendEntries denial{cluster.node(leader)->replica().status().term, {}, {}, {}, 0, {}};
+  denial.entries = {std::make_shared<const raft::Entry>(
+      raft::Entry{Term(0), LogIndex(1), raft::EntryKind::kNoop, {}})};
+  Transport& transport = cluster.node(leader)->transport();
+  transport.Send(follower, FrameType::kRaft, EncodeRaft(ShardId(1), denial));
+  transport.Send(follower, FrameType::kRaft, "\xff\xff");
+  cluster.sim().RunFor(1s);
+  EXPECT_EQ(replica.malformed_messages(), 2U);
+  EXPECT_GE(replica.core().commit_index(), committed);
+  ASSERT_TRUE(cluster.Put(follower, "k", "w").has_value());
+  EXPECT_EQ(cluster.Value(follower, "k"), "w");
 }
 
 // The disk of one node fills up: that node ends, with a message that says so; the others go on with

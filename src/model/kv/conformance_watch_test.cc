@@ -14,6 +14,7 @@ using testing::Drain;
 using testing::kAll;
 using testing::Keys;
 using testing::Kv;
+using testing::Text;
 
 // ---- watches
 
