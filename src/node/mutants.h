@@ -16,7 +16,6 @@ enum class Mutant {
   kReadIndexOfFollower,  ///< a follower takes its own commit index for the leader's
   kForgetVoteOnCompaction,  ///< the hard state that goes with a compaction is empty
   kCompactBeforeFlush,      ///< the log forgets entries whose effects are not durable
-  kForgetSnapshotMark,      ///< a restart does not finish an installation that was cut short
   kInstallWithoutLogReset,  ///< the log keeps what it had beside an installed snapshot
   kRetryUnknown,            ///< a command that may have been placed is placed once more
   kRenewAsDeposedLeader,    ///< a lease is renewed without asking whether this node still leads

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "node/mutants.h"
-#include "node/proposals.h"
 #include "node/raft_codec.h"
 #include "node/snapshot_transfer.h"
 
@@ -63,7 +61,7 @@ Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
   COT_TRY(TakeEntries(std::move(shard.entries), restored));
 
   COT_ASSIGN(const std::optional<SnapshotMark> mark, ReadMark(engine));
-  if (mark && mark->index > restored.compacted && !COT_NODE_MUTANT(kForgetSnapshotMark)) {
+  if (mark && mark->index > restored.compacted) {
     // The engines were switched, the log was not reset yet. A log that agrees with the snapshot
     // keeps what it has beyond it.
     const std::size_t covered = mark->index - restored.compacted;

@@ -61,7 +61,11 @@ struct Transport::Accepted {
 
 Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
                      const std::vector<MemberConfig>& members, Limits limits)
-    : world_(world), self_(self), cluster_id_(cluster_id), limits_(limits) {
+    : world_(world),
+      self_(self),
+      cluster_id_(cluster_id),
+      limits_(limits),
+      next_call_(world.random().Next() >> 16) {
   for (const MemberConfig& member : members) {
     if (member.id == self) continue;
     peers_.emplace(member.id, std::make_unique<Peer>(world.executor(), member));

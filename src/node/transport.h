@@ -116,7 +116,7 @@ class Transport {
   MessageHandler on_raft_;
   std::map<Method, CallHandler> on_call_;
   std::function<void(NodeId)> on_lost_;
-  std::uint64_t next_call_ = 1;
+  std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked
   std::map<std::uint64_t, PendingCall> calls_;
   std::size_t accepted_ = 0;
   runtime::Scope scope_;  // last: its tasks use everything above

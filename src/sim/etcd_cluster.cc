@@ -83,6 +83,7 @@ class EtcdCluster final : public Cluster {
     auto started =
         co_await server::Server::Start(*world, configs_[i], storage::MemoryEngineFactory());
     if (!started) {
+      world->log().Error("sim", "cannot start: {}", Describe(started.error()));
       world->Crash(Describe(started.error()));
       co_return;
     }

@@ -12,6 +12,13 @@
 namespace coterie::sim {
 namespace {
 
+/// Watches are told of changes of their keys only: a later revision need not reach them.
+bool WritesWatchedKey(const check::Operation& op) {
+  return std::ranges::any_of(op.taken(), [](const check::Step& step) {
+    return step.kind != check::Step::Kind::kGet && check::InRange(step.key, kKeysBegin, kKeysEnd);
+  });
+}
+
 /// One run. Members are destroyed bottom up: first the simulation with all frames, then what they
 /// use.
 class Run {
@@ -114,7 +121,7 @@ class Run {
     if (!cluster_->has_revisions()) return;
     must_reach_ = 0;
     for (const check::Operation& op : state_.recorder.history().operations) {
-      if (op.wrote()) must_reach_ = std::max(must_reach_, op.revision);
+      if (op.wrote() && WritesWatchedKey(op)) must_reach_ = std::max(must_reach_, op.revision);
     }
     const std::string behind = Await([this]() -> std::string {
       for (const check::Watch& watch : state_.watches) {

@@ -175,6 +175,8 @@ class Client {
     const Instant asked = world_.Now();
     Result<std::int64_t> left =
         co_await client->RenewLease(held->lease, state_.plan.request_timeout);
+    world_.log().Debug("sim", "renewal of {:x}: {}", held->lease,
+                       left ? fmt::format("{} s", *left) : Describe(left.error()));
     if (!left) co_return;
     ++state_.renewals;
     if (*left > 0) {

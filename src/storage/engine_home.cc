@@ -66,6 +66,9 @@ Task<Status> EngineHome::WriteCurrent(std::uint64_t generation) {
 Task<Result<std::unique_ptr<Engine>>> EngineHome::OpenCurrent() {
   COT_ASSERT(current_ == 0);
   COT_CO_TRY(co_await MakeDirDurable(world_.disk(), dir_));
+  // A process that died between the rename of CURRENT and the sync of its directory left a name
+  // that only the page cache shows: whatever rests on it must not outlive it.
+  COT_CO_TRY(co_await world_.disk().SyncDir(dir_));
   COT_CO_ASSIGN(current_, co_await ReadCurrent());
   COT_CO_TRY(co_await RemoveOthers());
   const std::uint64_t generation = current_ == 0 ? 1 : current_;
