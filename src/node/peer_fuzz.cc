@@ -23,8 +23,8 @@ void StepReplica(std::string_view input) {
   restored.configuration.voters = {NodeId(1), NodeId(2), NodeId(3)};
   restored.hard_state.term = Term(2);
   for (std::uint64_t i = 1; i <= 3; ++i) {
-    restored.entries.push_back(std::make_shared<const raft::Entry>(raft::Entry{
-        Term(i == 3 ? 2 : 1), LogIndex(i), raft::EntryKind::kNoop, {}}));
+    restored.entries.push_back(std::make_shared<const raft::Entry>(
+        raft::Entry{Term(i == 3 ? 2 : 1), LogIndex(i), raft::EntryKind::kNoop, {}}));
   }
   restored.hard_state.commit = LogIndex(2);
   raft::Config config;

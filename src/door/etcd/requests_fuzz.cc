@@ -13,13 +13,13 @@ namespace coterie::door::etcd {
 namespace {
 
 constexpr std::string_view kUnary[] = {
-    "/etcdserverpb.KV/Range",          "/etcdserverpb.KV/Put",
-    "/etcdserverpb.KV/DeleteRange",    "/etcdserverpb.KV/Txn",
-    "/etcdserverpb.KV/Compact",        "/etcdserverpb.Lease/LeaseGrant",
-    "/etcdserverpb.Lease/LeaseRevoke", "/etcdserverpb.Lease/LeaseTimeToLive",
-    "/etcdserverpb.Lease/LeaseLeases", "/etcdserverpb.Cluster/MemberList",
+    "/etcdserverpb.KV/Range",           "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",     "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",         "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseRevoke",  "/etcdserverpb.Lease/LeaseTimeToLive",
+    "/etcdserverpb.Lease/LeaseLeases",  "/etcdserverpb.Cluster/MemberList",
     "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/HashKV",
-    "/etcdserverpb.Maintenance/Alarm", "/etcdserverpb.Maintenance/MoveLeader"};
+    "/etcdserverpb.Maintenance/Alarm",  "/etcdserverpb.Maintenance/MoveLeader"};
 constexpr std::string_view kStreams[] = {"/etcdserverpb.Watch/Watch",
                                          "/etcdserverpb.Lease/LeaseKeepAlive"};
 
