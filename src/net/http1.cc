@@ -367,6 +367,7 @@ std::string_view ReasonOf(int status) {
 std::string EncodeHttp1Response(const HttpResponse& response, bool keep_alive, bool head_only) {
   const int status = response.status >= 200 && response.status <= 599 ? response.status : 500;
   const bool bodiless = status == 204 || status == 304;
+  COT_ASSERT(response.content_type.find_first_of("\r\n") == std::string::npos);  // a handler's own
   std::string out = fmt::format("HTTP/1.1 {} {}\r\n", status, ReasonOf(status));
   if (!bodiless) {
     fmt::format_to(std::back_inserter(out), "content-type: {}\r\ncontent-length: {}\r\n",

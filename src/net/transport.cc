@@ -12,6 +12,9 @@ constexpr std::size_t kReadBytesMax = 64u << 10;
 constexpr std::size_t kLingerBytesMax = 1u << 20;
 constexpr Duration kLinger = 1s;
 constexpr Duration kFinish = 60s;
+// A peer that takes nothing of one write for so long, at most twice as long, is gone or stuck: what
+// waits for it must not be held for ever.
+constexpr Duration kStuck = 60s;
 
 }  // namespace
 
@@ -22,6 +25,7 @@ Transport::Transport(runtime::World& world, std::unique_ptr<runtime::Stream> str
       protocol_(protocol),
       progress_(world.executor()),
       close_timer_(*stream_),
+      stuck_timer_(*this),
       buffer_(kReadBytesMin) {}
 
 void Transport::ScheduleFlush() {
@@ -76,6 +80,7 @@ runtime::Task<void> Transport::WriteLoop() {
       if (out.empty()) break;
       expected = std::min<std::size_t>(out.size() + out.size() / 2, 64u << 10);
       in_flight_ = out.size();
+      WatchWrite();
       const Status written = co_await stream_->Write(std::move(out));
       in_flight_ = 0;
       if (!written) {
@@ -91,6 +96,21 @@ runtime::Task<void> Transport::WriteLoop() {
     // The read loop may be inside a read that only the peer can end: let it.
     if (protocol_.finished()) StartLingering();
   }
+}
+
+/// One timer per minute, not per write.
+void Transport::WatchWrite() {
+  ++writes_;
+  if (stuck_timer_.armed()) return;
+  watched_write_ = writes_;
+  world_.executor().Arm(stuck_timer_, world_.Now() + kStuck);
+}
+
+void Transport::OnStuckTimer() {
+  if (in_flight_ == 0) return;
+  if (writes_ == watched_write_) return stream_->Close();
+  watched_write_ = writes_;
+  world_.executor().Arm(stuck_timer_, world_.Now() + kStuck);
 }
 
 /// Closing with unread input would make the kernel reset the connection and destroy what we sent

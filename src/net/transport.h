@@ -61,6 +61,15 @@ class Transport {
     runtime::Stream& stream_;
   };
 
+  class StuckTimer final : public runtime::Timer {
+   public:
+    explicit StuckTimer(Transport& owner) : owner_(owner) {}
+    void Fire() override { owner_.OnStuckTimer(); }
+
+   private:
+    Transport& owner_;
+  };
+
   /// Suspends the write loop until a posted flush resumes it.
   struct FlushAwaiter {
     Transport& owner;
@@ -80,6 +89,9 @@ class Transport {
   runtime::Task<void> WriteLoop();
   runtime::Task<void> FinishSending();
   void StartLingering();
+  /// Ends the connection if the write that was under way when the timer was armed still is.
+  void OnStuckTimer();
+  void WatchWrite();
   runtime::Task<void> Linger();
 
   runtime::World& world_;
@@ -88,6 +100,9 @@ class Transport {
   runtime::Notification progress_;  // a write or a flush ended, or the connection broke
   runtime::Resumer flush_;
   CloseTimer close_timer_;
+  StuckTimer stuck_timer_;
+  std::uint64_t writes_ = 0;
+  std::uint64_t watched_write_ = 0;
   std::vector<char> buffer_;
   std::size_t in_flight_ = 0;
   bool write_loop_idle_ = false;

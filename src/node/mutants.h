@@ -19,7 +19,6 @@ enum class Mutant {
   kForgetSnapshotMark,      ///< a restart does not finish an installation that was cut short
   kInstallWithoutLogReset,  ///< the log keeps what it had beside an installed snapshot
   kRetryUnknown,            ///< a command that may have been placed is placed once more
-  kLostBehindSnapshot,      ///< a place that a snapshot covers is taken for lost
   kRenewAsDeposedLeader,    ///< a lease is renewed without asking whether this node still leads
   kRevokeAsDeposedLeader,   ///< a revocation decided by one leader is passed on to the next
 };

@@ -4,7 +4,6 @@
 
 #include "base/assert.h"
 #include "base/coding.h"
-#include "node/mutants.h"
 
 namespace coterie::node {
 
@@ -38,7 +37,7 @@ Proposals::Waiter::~Waiter() {
 void Proposals::Waiter::PlacedAt(LogIndex index, Term term) {
   Unplace();
   if (slot_.set()) return;  // applied before the leader's word came back
-  if (index <= owner_.skipped_ && !COT_NODE_MUTANT(kLostBehindSnapshot)) {
+  if (index <= owner_.skipped_) {
     slot_.Set(FailUnknown(ErrorCode::kLeaderChanged, "state came as a snapshot"));
     return;
   }

@@ -38,6 +38,10 @@ class KvClient {
   /// A new lease's id.
   virtual runtime::Task<Result<std::int64_t>> GrantLease(std::int64_t ttl_seconds,
                                                          Duration timeout) = 0;
+  /// Renews a lease once: the seconds granted again, 0 if there is no such lease.
+  virtual runtime::Task<Result<std::int64_t>> RenewLease(std::int64_t id, Duration timeout) = 0;
+  /// Forgets what was before `revision`.
+  virtual runtime::Task<Status> Compact(std::int64_t revision, Duration timeout) = 0;
   /// Watches [key, range_end) from `start` on (0: from now), with prev_kv and progress
   /// notifications, until the stream ends or is cancelled; then answers why. `sink` outlives the
   /// call.

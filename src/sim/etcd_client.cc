@@ -145,6 +145,34 @@ class EtcdClient final : public KvClient {
     co_return response.id();
   }
 
+  Task<Result<std::int64_t>> RenewLease(std::int64_t id, Duration timeout) override {
+    const Instant deadline = world_.Now() + timeout;
+    COT_CO_TRY(co_await EnsureConnected());
+    const std::shared_ptr<net::GrpcChannel> channel = channel_;
+    const std::unique_ptr<net::GrpcClientStream> stream =
+        channel->Open("/etcdserverpb.Lease/LeaseKeepAlive");
+    etcdserverpb::LeaseKeepAliveRequest request;
+    request.set_id(id);
+    co_await stream->Send(request.SerializeAsString());
+    auto received = co_await runtime::WithDeadline(world_.executor(), stream->Receive(), deadline);
+    if (!received) co_return FailUnknown(ErrorCode::kTimedOut, "no answer to a renewal");
+    if (!*received) co_return std::unexpected(FromGrpc(received->error()));
+    etcdserverpb::LeaseKeepAliveResponse response;
+    if (!response.ParseFromString(**received))
+      co_return FailUnknown(ErrorCode::kMalformed, "renewal");
+    co_return response.ttl();
+  }
+
+  Task<Status> Compact(std::int64_t revision, Duration timeout) override {
+    const Instant deadline = world_.Now() + timeout;
+    COT_CO_TRY(co_await EnsureConnected());
+    etcdserverpb::CompactionRequest request;
+    request.set_revision(revision);
+    etcdserverpb::CompactionResponse response;
+    co_return co_await Call("/etcdserverpb.KV/Compact", request.SerializeAsString(), &response,
+                            deadline);
+  }
+
   Task<Status> Watch(std::string key, std::string range_end, std::int64_t start,
                      WatchSink* sink) override {
     COT_CO_TRY(co_await EnsureConnected());

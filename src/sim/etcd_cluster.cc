@@ -30,7 +30,8 @@ class EtcdCluster final : public Cluster {
     }
     // Small numbers, so that a short run cuts its log, rolls its segments and sends snapshots.
     Random random(plan.seed ^ 0x6e6f6465);
-    const std::uint64_t snapshot_every = random.Chance(0.5) ? 40 : 5000;
+    constexpr std::uint64_t kSnapshotEvery[] = {8, 40, 5000};
+    const std::uint64_t snapshot_every = kSnapshotEvery[random.Below(3)];
     for (const node::MemberConfig& member : members) {
       node::NodeConfig config;
       config.id = member.id;

@@ -13,8 +13,8 @@ constexpr std::array<std::string_view, kFaultKinds> kFaultNames = {
     "partition",     "bridge",        "cut_one_way", "slow_links", "lossy_links",
     "sync_failure",  "disk_full",     "slow_disk",   "clock_jump", "clock_drift"};
 constexpr std::array<std::string_view, kOpKinds> kOpNames = {
-    "get",         "stale_get",   "put",   "delete",    "swap",
-    "guarded_put", "two_key_txn", "range", "leased_put"};
+    "get",         "stale_get", "put",        "delete",     "swap",   "guarded_put",
+    "two_key_txn", "range",     "leased_put", "held_lease", "compact"};
 
 /// Faults that take a replica, or the soundness of its disk, away: they count against the budget.
 bool TakesReplicaDown(FaultKind kind) {

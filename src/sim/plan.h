@@ -51,8 +51,10 @@ enum class OpKind : std::uint8_t {
   kTwoKeyTxn,
   kRange,
   kLeasedPut,
+  kHeldLease,  ///< beside its client's other operations: a lease kept alive for a while, with a key
+  kCompact,    ///< history up to a little before what the client has seen
 };
-inline constexpr std::size_t kOpKinds = 9;
+inline constexpr std::size_t kOpKinds = 11;
 std::string_view NameOf(OpKind kind);
 
 /// One operation of one client, begun when the client's one before has ended and `at` has come.

@@ -136,10 +136,15 @@ class Run {
     if (std::string broken = cluster_->BrokenInvariant(); !broken.empty()) {
       Judge("invariant", check::Answer::kViolation, broken);
     }
+    if (!state_.lease_problem.empty()) {
+      Judge("leases", check::Answer::kViolation, state_.lease_problem);
+    }
     judge("linearizable", check::CheckLinearizable(history, options_.linearizable));
     if (!cluster_->has_revisions()) return;
     judge("revisions", check::CheckRevisionOrder(history));
-    judge("watches", check::CheckWatchOrder(history, state_.watches));
+    judge("watches",
+          check::CheckWatchOrder(history, state_.watches,
+                                 {.must_reach = must_reach_, .compacted = state_.compacted}));
   }
 
   void Fill(std::int64_t safety_end) {
@@ -150,6 +155,8 @@ class Run {
     report_.crashes = nemesis_->crashes();
     report_.history = state_.recorder.history();
     report_.watches = state_.watches;
+    report_.renewals = state_.renewals;
+    report_.compacted = state_.compacted;
     const check::AvailabilityReport availability =
         check::MeasureAvailability(report_.history, 0, safety_end, 1'000'000'000);
     report_.longest_gap = availability.all.longest;
@@ -206,12 +213,14 @@ RunReport RunTwice(const Plan& plan, const ClusterFactory& factory, const RunOpt
 
 std::string Summary(const Plan& plan, const RunReport& report) {
   return fmt::format(
-      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; {} watch events; {} faults, {} "
+      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; {} watch events, {} renewals, "
+      "compacted to {}; {} faults, {} "
       "crashes; longest "
       "gap {}; {:.1f} s in {} events; trace {:016x}",
       plan.seed, check::NameOf(report.answer), report.judge.empty() ? "" : " by ", report.judge,
-      report.answered, report.failed, report.unknown, report.watch_events, report.faults,
-      report.crashes, check::TimeText(report.longest_gap.length_ns()),
+      report.answered, report.failed, report.unknown, report.watch_events, report.renewals,
+      report.compacted, report.faults, report.crashes,
+      check::TimeText(report.longest_gap.length_ns()),
       static_cast<double>(report.simulated.count()) / 1e9, report.events, report.trace_hash);
 }
 

@@ -26,8 +26,9 @@ struct RunReport {
   check::Answer answer = check::Answer::kOk;
   /// Which judge said so and why: "linearizable: key k1: ..."; empty if ok.
   std::string explanation;
-  /// The judge alone: "linearizable", "revisions", "watches", "liveness", "convergence",
-  /// "invariant", "determinism"; empty if ok. A smaller plan must fail before the same one.
+  /// The judge alone: "linearizable", "revisions", "watches", "leases", "liveness",
+  /// "convergence", "invariant", "determinism"; empty if ok. A smaller plan must fail before the
+  /// same one.
   std::string judge;
   std::uint64_t trace_hash = 0;
   std::uint64_t events = 0;
@@ -38,7 +39,9 @@ struct RunReport {
   std::uint64_t failed = 0;
   std::uint64_t unknown = 0;
   std::uint64_t watch_events = 0;
-  check::Gap longest_gap;  ///< in the safety phase, over all clients
+  std::uint64_t renewals = 0;  ///< of leases, answered
+  std::int64_t compacted = 0;  ///< the highest revision that was asked to be compacted
+  check::Gap longest_gap;      ///< in the safety phase, over all clients
   check::History history;
   std::vector<check::Watch> watches;
 

@@ -141,6 +141,9 @@ class ToyClient final : public KvClient {
     co_return 7;  // a lease that outlives the run
   }
 
+  Task<Result<std::int64_t>> RenewLease(std::int64_t, Duration) override { co_return 2; }
+  Task<Status> Compact(std::int64_t, Duration) override { co_return Ok(); }
+
   /// Reads the changes beside the wire: what is tested is the framework's bookkeeping.
   Task<Status> Watch(std::string, std::string, std::int64_t start, WatchSink* sink) override {
     sink->OnCreated(cluster_.store().revision());

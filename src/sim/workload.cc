@@ -30,6 +30,8 @@ Operation MakeOperation(const PlannedOp& planned, const LastSeen& seen) {
       return op;
     case OpKind::kPut:
     case OpKind::kLeasedPut:
+    case OpKind::kHeldLease:  // these two are not one operation; see Client
+    case OpKind::kCompact:
       return check::Put(planned.client, key, value);
     case OpKind::kDelete:
       op = check::Delete(planned.client, key);
@@ -77,6 +79,14 @@ class Client {
         co_await runtime::SleepUntil(world_.executor(), start + planned.at);
       }
       if (state_.live) break;
+      if (planned.kind == OpKind::kHeldLease) {
+        holders_.Spawn(HoldLease(planned.id));
+        continue;
+      }
+      if (planned.kind == OpKind::kCompact) {
+        co_await Compact(planned.id);
+        continue;
+      }
       Operation op = MakeOperation(planned, seen_);
       if (planned.kind == OpKind::kLeasedPut) {
         Result<std::int64_t> lease = co_await client_->GrantLease(2, state_.plan.request_timeout);
@@ -109,13 +119,98 @@ class Client {
   }
 
  private:
-  static constexpr std::uint64_t kLeases = 1'000'000;  // process numbers of leases, one each
+  // Process numbers of leases and of those who hold one.
+  static constexpr std::uint64_t kLeases = 1'000'000;
+  static constexpr std::uint64_t kHolders = 2'000'000;
+
+  std::uint32_t AnyReplica() {
+    return static_cast<std::uint32_t>(world_.random().Below(state_.plan.replicas));
+  }
+
+  runtime::Task<void> Compact(std::uint32_t id) {
+    std::int64_t newest = 0;
+    for (const auto& [key, kv] : seen_) newest = std::max(newest, kv.mod_revision);
+    const std::int64_t revision = newest - id % 16;
+    if (revision <= 1) co_return;
+    state_.compacted = std::max(state_.compacted, revision);
+    const Status done = co_await client_->Compact(revision, state_.plan.request_timeout);
+    const bool answered = done || done.error().code == ErrorCode::kInvalidArgument;
+    if (!answered) MoveOn();
+  }
+
+  /// Holds a lease with a key on it, at changing replicas, and looks whether it ends too early: it
+  /// must live for its TTL, as the fastest clock counts it, from when its last renewal was asked.
+  runtime::Task<void> HoldLease(std::uint32_t id) {
+    Held held{.id = id, .ttl_seconds = world_.random().Between(2, 5)};
+    std::unique_ptr<KvClient> client = cluster_.NewClient(world_, AnyReplica());
+    held.asked = world_.Now();
+    Result<std::int64_t> lease =
+        co_await client->GrantLease(held.ttl_seconds, state_.plan.request_timeout);
+    if (!lease) co_return;
+    held.lease = *lease;
+    Operation put = check::Put(kHolders + id, fmt::format("lease{}", id), fmt::format("v{}", id));
+    put.success[0].lease = *lease;
+    state_.recorder.AddUnknown(check::Delete(kLeases + id, put.success[0].key), world_.Now());
+    Result<Operation> answer = co_await RunWith(client.get(), std::move(put));
+    if (!answer) co_return;
+    const std::int64_t renewals = world_.random().Between(1, 4);
+    for (std::int64_t n = 0; held.alive && !state_.live; ++n) {
+      co_await runtime::Sleep(world_.executor(),
+                              Duration(world_.random().Between(50'000'000, 900'000'000)));
+      client = cluster_.NewClient(world_, AnyReplica());
+      if (n < renewals) co_await Renew(client.get(), &held);
+      co_await Look(client.get(), &held);
+    }
+  }
+
+  struct Held {
+    std::uint32_t id = 0;
+    std::int64_t ttl_seconds = 0;
+    std::int64_t lease = 0;
+    Instant asked{};  // when the grant or renewal was asked that was answered last
+    bool alive = true;
+  };
+
+  runtime::Task<void> Renew(KvClient* client, Held* held) {
+    const Instant asked = world_.Now();
+    Result<std::int64_t> left =
+        co_await client->RenewLease(held->lease, state_.plan.request_timeout);
+    if (!left) co_return;
+    ++state_.renewals;
+    if (*left > 0) {
+      held->asked = asked;
+    } else {
+      Ended(held, "a renewal found no such lease");
+    }
+  }
+
+  runtime::Task<void> Look(KvClient* client, Held* held) {
+    Result<Operation> got =
+        co_await RunWith(client, check::Get(kHolders + held->id, fmt::format("lease{}", held->id)));
+    if (got && got->success[0].seen.empty()) Ended(held, "its key is gone");
+  }
+
+  void Ended(Held* held, std::string_view how) {
+    held->alive = false;
+    // No clock gains more than a twentieth (plan.h).
+    const Instant least = held->asked + std::chrono::milliseconds(held->ttl_seconds * 950);
+    if (world_.Now() >= least || !state_.lease_problem.empty()) return;
+    state_.lease_problem =
+        fmt::format("lease {:x} of {} s, granted or renewed at {}, ended by {}: {}", held->lease,
+                    held->ttl_seconds, check::TimeText(held->asked.time_since_epoch().count()),
+                    check::TimeText(world_.Now().time_since_epoch().count()), how);
+  }
+
+  runtime::Task<Result<Operation>> RunWith(KvClient* client, Operation op) {
+    const std::size_t number = state_.recorder.Begin(op, world_.Now());
+    Result<Operation> answer = co_await client->Execute(std::move(op), state_.plan.request_timeout);
+    state_.recorder.End(number, answer, world_.Now());
+    co_return answer;
+  }
 
   void MoveOn() {
     const auto& core = state_.plan.core;
-    replica_ = state_.live
-                   ? core[world_.random().Below(core.size())]
-                   : static_cast<std::uint32_t>(world_.random().Below(state_.plan.replicas));
+    replica_ = state_.live ? core[world_.random().Below(core.size())] : AnyReplica();
     client_ = cluster_.NewClient(world_, replica_);
   }
 
@@ -140,6 +235,7 @@ class Client {
   std::uint32_t replica_ = 0;
   std::unique_ptr<KvClient> client_;
   LastSeen seen_;
+  runtime::Scope holders_;  // last: its tasks use everything above
 };
 
 /// Writes one attempt of a watch down.

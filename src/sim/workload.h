@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "check/history.h"
 #include "check/watch_order.h"
+#include "runtime/scope.h"
 #include "runtime/world.h"
 #include "sim/cluster.h"
 #include "sim/plan.h"
@@ -41,6 +42,9 @@ struct WorkloadState {
   bool live = false;  ///< the liveness phase has begun
   std::uint32_t clients_done = 0;
   std::vector<std::uint32_t> answered_live;  ///< per client
+  std::int64_t compacted = 0;                ///< the highest revision that anybody asked to compact
+  std::uint64_t renewals = 0;                ///< of held leases, answered
+  std::string lease_problem;                 ///< the first lease that ended before its time
 };
 
 inline constexpr std::string_view kKeyPrefix = "k";

@@ -85,9 +85,6 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
                               rocksdb::kLZ4Compression};
   db.prefix_extractor = std::make_shared<WithoutVersion>();
   db.memtable_prefix_bloom_size_ratio = 0.05;
-  // Each space of keys (its first byte) keeps its own place of insertion: spaces that only grow,
-  // like a log of events, then insert without a search.
-  db.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
   // One reactor writes: the machinery for concurrent writers only costs.
   db.allow_concurrent_memtable_write = false;
   db.enable_write_thread_adaptive_yield = false;

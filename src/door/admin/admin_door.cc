@@ -78,9 +78,14 @@ net::HttpResponse AdminDoor::Fault(const net::HttpRequest& request) {
     return {.body = "healed\n"};
   }
   const auto to = Number(Parameter(request.query, "to"));
-  const auto cut = Number(Parameter(request.query, "cut"));
-  const auto delay_ms = Number(Parameter(request.query, "delay_ms"));
-  if (!to || (!cut && !delay_ms) || delay_ms.value_or(0) > 60000) {
+  const auto cut_text = Parameter(request.query, "cut");
+  const auto delay_text = Parameter(request.query, "delay_ms");
+  const auto cut = Number(cut_text);
+  const auto delay_ms = Number(delay_text);
+  const bool readable = cut.has_value() == cut_text.has_value() &&
+                        delay_ms.has_value() == delay_text.has_value() && cut.value_or(0) <= 1 &&
+                        delay_ms.value_or(0) <= 60000;
+  if (!to || (!cut && !delay_ms) || !readable) {
     return Refusal(400, Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied,
                               "to=<node id> with cut=0|1 or delay_ms=0..60000, or heal=1"});
   }

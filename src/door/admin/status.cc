@@ -25,6 +25,20 @@ std::string Quote(std::string_view text) {
   return out + '"';
 }
 
+/// A label's value in the Prometheus text format.
+std::string Label(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
 std::string_view RoleOf(const node::ReplicaStatus& status, raft::Role role) {
   if (status.learner) return "learner";
   switch (role) {
@@ -104,6 +118,9 @@ std::string MetricsText(node::Node& node, std::string_view version) {
   metric("coterie_raft_last_index", "gauge", "Last log index.", status.last.value);
   metric("coterie_raft_log_bytes", "gauge", "Bytes of log entries in memory.",
          node.raft_replica().core().log_bytes());
+  metric("coterie_raft_malformed_messages_total", "counter",
+         "Messages of nodes that could not be read, or denied what is committed.",
+         node.raft_replica().malformed_messages());
   metric("coterie_kv_revision", "gauge", "Revision of the kv store.", node.store().revision());
   metric("coterie_kv_compact_revision", "gauge", "Compacted revision.",
          node.store().compact_revision());
@@ -117,7 +134,7 @@ std::string MetricsText(node::Node& node, std::string_view version) {
       "# HELP coterie_peer_connected 1 if our connection to the peer stands.\n"
       "# TYPE coterie_peer_connected gauge\n";
   for (const node::PeerStatus& peer : node.transport().peers()) {
-    out += fmt::format("coterie_peer_connected{{peer=\"{}\"}} {}\n", peer.name,
+    out += fmt::format("coterie_peer_connected{{peer={}}} {}\n", Label(peer.name),
                        peer.connected ? 1 : 0);
   }
   return out;

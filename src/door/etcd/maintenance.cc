@@ -35,29 +35,43 @@ GrpcReply StatusPage(Shared& shared, const GrpcContext& context, const std::stri
   return Encode(shared, response);
 }
 
-GrpcReply HashKv(Shared& shared, const GrpcContext& context, const std::string& bytes) {
-  if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
-    return std::unexpected(*refusal);
+constexpr std::size_t kHashRecordsPerTurn = 10'000;
+
+/// Others have their turn between parts of the state.
+Task<Result<kv::Store::HashAt>> HashInTurns(Shared& shared, kv::Revision revision) {
+  kv::Store::HashProgress progress;
+  progress.revision = revision;
+  for (;;) {
+    auto hash = shared.keyspace.store().HashKv(progress, kHashRecordsPerTurn);
+    if (!hash) co_return std::unexpected(std::move(hash.error()));
+    if (*hash) co_return **hash;
+    co_await runtime::Yield(shared.keyspace.world().executor());
+  }
+}
+
+Task<GrpcReply> HashKv(Shared& shared, const GrpcContext& context, std::string bytes) {
+  auto refusal = Refusal(shared, context, OnLearner::kRefused);
+  if (refusal) co_return std::unexpected(std::move(*refusal));
   etcdserverpb::HashKVRequest request;
-  if (!Decode(bytes, request)) return std::unexpected(MalformedRequest("HashKVRequest"));
-  const auto hash = shared.keyspace.store().HashKv(request.revision());
-  if (!hash) return std::unexpected(StatusOf(hash.error()));
+  if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("HashKVRequest"));
+  const auto hash = co_await HashInTurns(shared, request.revision());
+  if (!hash) co_return std::unexpected(StatusOf(hash.error()));
   etcdserverpb::HashKVResponse response;
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   response.set_hash(hash->hash);
   response.set_compact_revision(hash->compact_revision);
-  return Encode(shared, response);
+  co_return Encode(shared, response);
 }
 
-GrpcReply Hash(Shared& shared, const GrpcContext& context, const std::string&) {
-  if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
-    return std::unexpected(*refusal);
-  const auto hash = shared.keyspace.store().HashKv(0);
-  if (!hash) return std::unexpected(StatusOf(hash.error()));
+Task<GrpcReply> Hash(Shared& shared, const GrpcContext& context, std::string) {
+  auto refusal = Refusal(shared, context, OnLearner::kRefused);
+  if (refusal) co_return std::unexpected(std::move(*refusal));
+  const auto hash = co_await HashInTurns(shared, 0);
+  if (!hash) co_return std::unexpected(StatusOf(hash.error()));
   etcdserverpb::HashResponse response;
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   response.set_hash(hash->hash);
-  return Encode(shared, response);
+  co_return Encode(shared, response);
 }
 
 // No alarm is ever raised: a full disk or damaged state stops the node. So there is none to list,
@@ -119,10 +133,14 @@ void RegisterMaintenance(Shared& shared, net::GrpcMethods& methods) {
                   });
   };
   add("Status", StatusPage);
-  add("HashKV", HashKv);
-  add("Hash", Hash);
   add("Alarm", Alarm);
   add("Defragment", Defragment);
+  methods.Unary(prefix + "HashKV", [&shared](const GrpcContext& context, std::string request) {
+    return HashKv(shared, context, std::move(request));
+  });
+  methods.Unary(prefix + "Hash", [&shared](const GrpcContext& context, std::string request) {
+    return Hash(shared, context, std::move(request));
+  });
   methods.Unary(prefix + "MoveLeader", [&shared](const GrpcContext& context, std::string request) {
     return MoveLeader(shared, context, std::move(request));
   });

@@ -196,6 +196,8 @@ Task<void> WatchSession::SendAnswers() {
     }
     if (ready_.front() != nullptr) {
       std::deque<std::string> messages = TakeEvents();
+      // A long stretch of history without events for a watcher is not walked in one go.
+      if (messages.empty()) co_await runtime::Yield(executor);
       while (!messages.empty()) {
         std::string message = std::move(messages.front());
         messages.pop_front();
@@ -225,6 +227,10 @@ std::deque<std::string> WatchSession::TakeEvents() {
   std::deque<std::string> messages;
   if (!polled) {
     EndCompacted(entry, polled.error());
+    return messages;
+  }
+  if (polled->events.empty() && entry.watcher->pending()) {
+    MarkReady(entry);
     return messages;
   }
   if (polled->events.empty()) {

@@ -109,6 +109,25 @@ TEST_F(WatchDoor, CreatedInOrderAndBeforeEvents) {
   EXPECT_EQ(order, (std::vector<std::int64_t>{0, 1, 2}));
 }
 
+// Claim: a watcher far behind, whose key rarely changes, gets its events, and progress is answered
+// only after the last of them.
+TEST_F(WatchDoor, FarBehindWithRareEvents) {
+  Put("rare", "first");
+  for (int i = 0; i < 10000; ++i) Put("often", "v");
+  Put("rare", "last");
+  auto open = Open();
+  open.stream.ClientSend(CreateRequest("rare", 1).SerializeAsString());
+  open.stream.ClientSend(ProgressRequest().SerializeAsString());
+  world.executor().Settle();
+  EXPECT_TRUE(open.Take<WatchResponse>().created());
+  EXPECT_EQ(open.Take<WatchResponse>().events(0).kv().value(), "first");
+  EXPECT_EQ(open.Take<WatchResponse>().events(0).kv().value(), "last");
+  const auto progress = open.Take<WatchResponse>();
+  EXPECT_EQ(progress.events_size(), 0);
+  EXPECT_EQ(progress.header().revision(), 10003);
+  EXPECT_EQ(open.stream.unread(), 0U);
+}
+
 // Claim: events arrive with key, value and revisions; the header is not older than the last event.
 TEST_F(WatchDoor, Events) {
   auto open = Open();

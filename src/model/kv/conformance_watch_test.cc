@@ -14,6 +14,7 @@ using testing::Drain;
 using testing::kAll;
 using testing::Keys;
 using testing::Kv;
+using testing::Text;
 
 // ---- watches
 
@@ -70,6 +71,30 @@ TEST(Watch, FutureStart) {
   EXPECT_EQ(watcher->synced_to(), 4);
   kv.Put("a", "4");
   EXPECT_EQ(Drain(*watcher), "PUT a=4@5");
+}
+
+// Far behind, with keys that rarely change: one Poll looks at a bounded part of the log and says
+// that there may be more; in the end every event is there, each once.
+TEST(Watch, LongStretchesWithoutEventsAreTakenInParts) {
+  Kv kv({.watch_ring_bytes_max = 0});
+  kv.Put("rare", "first");
+  for (int i = 0; i < 20000; ++i) kv.Put("often", "v");
+  kv.Put("rare", "last");
+  const auto watcher = kv.Watch("rare", {}, 1);
+  std::string events;
+  int polls = 0;
+  while (watcher->pending() && polls < 100) {
+    ++polls;
+    const auto before = kv.engine.steps;
+    const auto polled = watcher->Poll(1 << 20);
+    ASSERT_TRUE(polled.has_value());
+    EXPECT_LT(kv.engine.steps - before, 6000U);
+    for (const auto& event : polled->events) events += Text(event) + " ";
+    if (watcher->pending()) EXPECT_LT(watcher->synced_to(), kv.store.revision());
+  }
+  EXPECT_GE(polls, 3);
+  EXPECT_EQ(events, "PUT rare=first@2 PUT rare=last@20003 ");
+  EXPECT_EQ(watcher->synced_to(), kv.store.revision());
 }
 
 // A revision is never split, however small the limit; a Poll with events before it returns at the
@@ -250,6 +275,36 @@ TEST(Hash, IndependentOfPurging) {
   kv.Put("k0", "other");
   EXPECT_EQ(kv.store.HashKv(9)->hash, at_nine->hash);
   EXPECT_NE(kv.store.HashKv(0)->hash, at_now->hash);
+}
+
+// In steps, with writes, purges and a compaction between them, the hash is that of its revision and
+// of the compaction it names.
+TEST(Hash, InStepsIsTheSame) {
+  Kv kv;
+  for (int i = 0; i < 40; ++i) kv.Put("k" + std::to_string(i % 7), std::to_string(i));
+  kv.Delete("k3");
+  const Revision revision = kv.store.revision();
+  for (const bool compact : {false, true}) {
+    auto expected = kv.store.HashKv(revision);
+    ASSERT_TRUE(expected.has_value());
+    Store::HashProgress progress;
+    progress.revision = revision;
+    std::optional<Store::HashAt> hash;
+    for (int step = 0; !hash && step < 1000; ++step) {
+      const auto stepped = kv.store.HashKv(progress, 3);
+      ASSERT_TRUE(stepped.has_value());
+      hash = *stepped;
+      kv.Put("k" + std::to_string(step % 7), "later");
+      if (compact && step == 4) {
+        kv.Compact(20);
+        kv.PurgeAll(1);
+        expected = kv.store.HashKv(revision);
+      }
+    }
+    ASSERT_TRUE(hash.has_value());
+    EXPECT_EQ(hash->hash, expected->hash);
+    EXPECT_EQ(hash->compact_revision, expected->compact_revision);
+  }
 }
 
 }  // namespace

@@ -50,18 +50,41 @@ Result<bool> Store::PurgeSome(std::size_t records_max) {
 // The versions that a reader at or after the compacted revision can see, oldest reader included, up
 // to `revision`; so what PurgeSome has or has not deleted yet does not count.
 Result<Store::HashAt> Store::HashKv(Revision revision) const {
+  HashProgress progress;
+  progress.revision = revision;
+  for (;;) {
+    COT_ASSIGN(const auto hash, HashKv(progress, 1u << 20));
+    if (hash) return *hash;
+  }
+}
+
+// Between steps only a position is kept, no iterator: writes after `revision` are not looked at,
+// and another engine with the same history may have come.
+Result<std::optional<Store::HashAt>> Store::HashKv(HashProgress& progress,
+                                                   std::size_t records_max) const {
   COT_ASSERT(state_->engine != nullptr);
+  COT_ASSERT(records_max > 0);
   const Revision compacted = state_->meta.compacted;
-  if (revision <= 0) revision = state_->meta.revision;
+  if (progress.revision <= 0) progress.revision = state_->meta.revision;
+  if (compacted != progress.compacted) {
+    progress = {
+        .revision = progress.revision, .compacted = compacted, .hash = 0, .next = {}, .done = {}};
+  }
+  const Revision revision = progress.revision;
   if (revision > state_->meta.revision) {
     return Fail(ErrorCode::kFutureRevision, std::to_string(state_->meta.revision));
   }
   if (revision < compacted) return Fail(ErrorCode::kCompacted, std::to_string(compacted));
-  std::uint64_t hash = 0;
-  std::string done;  // the prefix of the key whose newest version <= compacted was met
-  const auto at =
-      state_->engine->Iterate(layout::SpaceBegin(layout::kKeys), layout::SpaceEnd(layout::kKeys));
+  std::uint64_t& hash = progress.hash;
+  std::string& done = progress.done;
+  const std::string from =
+      progress.next.empty() ? layout::SpaceBegin(layout::kKeys) : progress.next;
+  const auto at = state_->engine->Iterate(from, layout::SpaceEnd(layout::kKeys));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
+    if (records_max-- == 0) {
+      progress.next = at->key();
+      return std::nullopt;
+    }
     const auto record = layout::ParseKeyRecord(at->key());
     const auto version =
         record ? layout::ParseVersion(record->revision, at->value()) : std::nullopt;
@@ -75,7 +98,8 @@ Result<Store::HashAt> Store::HashKv(Revision revision) const {
     hash = XXH3_64bits_withSeed(at->value().data(), at->value().size(), hash);
   }
   COT_TRY(at->status());
-  return HashAt{static_cast<std::uint32_t>(hash ^ hash >> 32), revision, compacted};
+  const auto folded = static_cast<std::uint32_t>(hash ^ hash >> 32);
+  return std::optional(HashAt{folded, revision, compacted});
 }
 
 }  // namespace coterie::kv

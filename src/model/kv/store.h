@@ -58,8 +58,9 @@ class Watcher {
     Revision revision = 0;  ///< the store's revision when this was made (for the header)
   };
   /// The next events, about `bytes_max` bytes of them but at least one revision if there is one;
-  /// empty when it has caught up. Error kCompacted (the message is the compacted revision in
-  /// decimal): the watcher is finished.
+  /// empty when it has caught up, or, with pending() still true, when the bounded part of the
+  /// history that one call looks at had nothing for it: let others have a turn, and call again.
+  /// Error kCompacted (the message is the compacted revision in decimal): the watcher is finished.
   virtual Result<Events> Poll(std::size_t bytes_max) = 0;
   /// Whether Poll may have something: false is certain, true may turn out empty.
   virtual bool pending() const = 0;
@@ -114,6 +115,16 @@ class Store final : public model::StateMachine {
     Revision compact_revision;
   };
   Result<HashAt> HashKv(Revision revision) const;
+  /// The same in steps of about `records_max` records, so that a large state does not hold up the
+  /// others: nullopt until the last. Begins anew when a compaction comes between.
+  struct HashProgress {
+    Revision revision = 0;  ///< asked for; 0: that of the first step
+    Revision compacted = -1;
+    std::uint64_t hash = 0;
+    std::string next;  ///< the record to go on at; "": from the start
+    std::string done;  ///< the prefix of the key whose newest version <= compacted was met
+  };
+  Result<std::optional<HashAt>> HashKv(HashProgress& progress, std::size_t records_max) const;
 
   /// Never fails for a compacted start: the first Poll does. The watcher must not outlive the
   /// Store. `wake` is notified whenever it may have become pending.

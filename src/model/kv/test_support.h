@@ -265,7 +265,7 @@ inline std::string Drain(Watcher& watcher, std::size_t bytes_max = 1 << 20) {
   while (true) {
     auto polled = watcher.Poll(bytes_max);
     if (!polled) return out + CodeText(polled.error().code) + ":" + polled.error().message;
-    if (polled->events.empty()) return out;
+    if (polled->events.empty() && !watcher.pending()) return out;
     for (const auto& event : polled->events) out += (out.empty() ? "" : " ") + Text(event);
   }
 }

@@ -10,6 +10,11 @@
 
 namespace coterie::kv {
 
+namespace {
+// A watcher that is far behind and whose keys rarely change looks at so much of the log at a time.
+constexpr std::size_t kRecordsPerPoll = 4096;
+}  // namespace
+
 void WatchHub::Publish(std::vector<RecentEvent> events, Revision revision) {
   for (RecentEvent& event : events) {
     COT_ASSERT(event.revision <= revision);
@@ -121,14 +126,15 @@ Result<Watcher::Events> WatchCursor::Poll(std::size_t bytes_max) {
   Events out;
   out.revision = state_.meta.revision;
   std::size_t bytes = 0;
-  while (pending_ && out.events.empty()) {
+  std::size_t left = kRecordsPerPoll;
+  while (pending_ && out.events.empty() && left > 0) {
     if (next_ >= state_.hub.recent_from()) {
       COT_TRY(ReadRing(bytes_max, bytes, out));
     } else if (next_ < state_.meta.compacted) {
       compacted_ = true;
       return Compacted();
     } else {
-      COT_TRY(ReadEngine(bytes_max, bytes, out));
+      COT_TRY(ReadEngine(bytes_max, left, bytes, out));
     }
     COT_ASSERT(next_ <= state_.meta.revision + 1);
     pending_ = next_ <= state_.meta.revision;
@@ -152,7 +158,8 @@ Status WatchCursor::ReadRing(std::size_t bytes_max, std::size_t& bytes, Events& 
   return Ok();
 }
 
-Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events& out) {
+Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& left, std::size_t& bytes,
+                               Events& out) {
   const Revision upto = std::min(state_.hub.recent_from(), state_.meta.revision + 1);
   COT_ASSERT(next_ < upto);
   History history(*state_.engine, state_.cache, nullptr);
@@ -163,11 +170,13 @@ Status WatchCursor::ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events
     const auto event =
         position ? layout::ParseEvent(position->revision, at->value()) : std::nullopt;
     if (!event) return Fail(ErrorCode::kCorruptState, "kv: event record");
-    if (position->revision != next_ && bytes >= bytes_max && !out.events.empty()) {
+    const bool enough = left == 0 || (bytes >= bytes_max && !out.events.empty());
+    if (position->revision != next_ && enough) {
       next_ = position->revision;
       return Ok();
     }
     next_ = position->revision;
+    if (left > 0) --left;
     if (!Matches(event->key) || !Wants(event->put)) continue;
     RecentEvent full{.revision = position->revision,
                      .put = event->put,

@@ -45,7 +45,8 @@ class WatchCursor final : public Watcher {
   bool Matches(std::string_view key) const;
   std::unexpected<Error> Compacted() const;
   Status ReadRing(std::size_t bytes_max, std::size_t& bytes, Events& out);
-  Status ReadEngine(std::size_t bytes_max, std::size_t& bytes, Events& out);
+  /// Looks at about `left` records, which it counts down.
+  Status ReadEngine(std::size_t bytes_max, std::size_t& left, std::size_t& bytes, Events& out);
   Status Append(const RecentEvent& event, std::size_t& bytes, Events& out);
 
   StoreState& state_;

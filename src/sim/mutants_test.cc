@@ -1,0 +1,86 @@
+// Claim: runs of whole clusters notice each of these classic mistakes, of the driver and of the
+// core, within a bounded number of seeds; and they stay quiet without a mistake.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "consensus/raft/mutants.h"
+#include "node/mutants.h"
+#include "sim/etcd_cluster.h"
+#include "sim/runner.h"
+
+namespace coterie::sim {
+namespace {
+
+constexpr int kSurvived = 0;
+constexpr int kKilled = 3;
+
+struct Case {
+  const char* name;
+  node::Mutant driver;
+  raft::Mutant core;
+  std::uint64_t seeds_max;
+};
+
+/// Ends this process: kKilled at the first seed that fails.
+[[noreturn]] void Hunt(const Case& mutant) {
+  node::active_mutant = mutant.driver;
+  raft::active_mutant = mutant.core;
+  const ClusterFactory factory = EtcdClusterFactory();
+  for (std::uint64_t seed = 1; seed <= mutant.seeds_max; ++seed) {
+    const RunReport report = RunSeed(seed, factory);
+    if (report.ok()) continue;
+    std::printf("killed by seed %lu: %s\n", seed, report.explanation.substr(0, 160).c_str());
+    std::fflush(stdout);
+    std::_Exit(kKilled);
+  }
+  std::_Exit(kSurvived);
+}
+
+class ClusterMutant : public testing::TestWithParam<Case> {};
+
+// In a process of its own: an assertion that a mistake trips kills it too.
+TEST_P(ClusterMutant, IsKilled) {
+  const Case& mutant = GetParam();
+  std::fflush(stdout);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) Hunt(mutant);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  const bool asserted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+  const bool none = mutant.driver == node::Mutant::kNone && mutant.core == raft::Mutant::kNone;
+  const bool killed = asserted || (WIFEXITED(status) && WEXITSTATUS(status) == kKilled);
+  EXPECT_EQ(killed, !none) << mutant.name << " after " << mutant.seeds_max << " seeds";
+}
+
+using node::Mutant;
+constexpr raft::Mutant kSound = raft::Mutant::kNone;
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ClusterMutant,
+    testing::Values(Case{"None", Mutant::kNone, kSound, 100},
+                    Case{"SendBeforePersist", Mutant::kSendBeforePersist, kSound, 2000},
+                    Case{"AckBeforeDurable", Mutant::kAckBeforeDurable, kSound, 2000},
+                    Case{"ApplyBeforeCommit", Mutant::kApplyBeforeCommit, kSound, 2000},
+                    Case{"ReadBeforeApplied", Mutant::kReadBeforeApplied, kSound, 2000},
+                    Case{"ReadAsDeposedLeader", Mutant::kReadAsDeposedLeader, kSound, 2000},
+                    Case{"ReadIndexOfFollower", Mutant::kReadIndexOfFollower, kSound, 2000},
+                    Case{"ForgetVoteOnCompaction", Mutant::kForgetVoteOnCompaction, kSound, 2000},
+                    Case{"CompactBeforeFlush", Mutant::kCompactBeforeFlush, kSound, 2000},
+                    Case{"ForgetSnapshotMark", Mutant::kForgetSnapshotMark, kSound, 2000},
+                    Case{"InstallWithoutLogReset", Mutant::kInstallWithoutLogReset, kSound, 2000},
+                    Case{"RetryUnknown", Mutant::kRetryUnknown, kSound, 2000},
+                                Case{"RenewAsDeposedLeader", Mutant::kRenewAsDeposedLeader, kSound, 2000},
+                    Case{"RevokeAsDeposedLeader", Mutant::kRevokeAsDeposedLeader, kSound, 2000},
+                    Case{"R1", Mutant::kNone, raft::Mutant::R1, 2000},
+                    Case{"R6", Mutant::kNone, raft::Mutant::R6, 2000},
+                    Case{"R9", Mutant::kNone, raft::Mutant::R9, 2000}),
+    [](const testing::TestParamInfo<Case>& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace coterie::sim
