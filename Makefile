@@ -45,7 +45,7 @@ bench: configure ## measure side by side with etcd (minutes; prints a table, nev
 
 fuzz: packages ## fuzz every parser for FUZZ_SECONDS= each (default 30), or only TARGET=
 	cmake --preset fuzz -Wno-dev --log-level=WARNING >/dev/null
-	ninja -C build/fuzz -j $(JOBS) $(or $(TARGET),all)
+	ninja -C build/fuzz -j $(JOBS) $(or $(TARGET),fuzzers)
 	tools/fuzz.sh build/fuzz/bin $(or $(FUZZ_SECONDS),30) $(TARGET)
 
 tidy: configure ## the project's own rules, then clang-tidy on FILES= (default: what differs from main)

@@ -99,8 +99,8 @@ void Proposals::OnSkipped(LogIndex index, Term term) {
   }
   applied_term_ = std::max(applied_term_, term);
   // One that was sent in the snapshot's own term may be in it, too.
-  AnswerSentBefore(term + 1, Error{ErrorCode::kLeaderChanged, Outcome::kUnknown,
-                                   "state came as a snapshot"});
+  AnswerSentBefore(term + 1,
+                   Error{ErrorCode::kLeaderChanged, Outcome::kUnknown, "state came as a snapshot"});
 }
 
 }  // namespace coterie::node
