@@ -100,7 +100,10 @@ class TransportTest : public ::testing::Test {
     co_await Forever(world);
     co_return std::string();
   }
-  static Task<Result<std::string>> Refuse() { co_return FailUnknown(ErrorCode::kIo, "refused"); }
+  // What failed may quote a client's bytes, which need not be text.
+  static Task<Result<std::string>> Refuse() {
+    co_return FailUnknown(ErrorCode::kIo, "refused \xff\xfe");
+  }
 
   using Answer = std::shared_ptr<std::optional<Result<std::string>>>;
   /// A call from node 1 to node 2.
@@ -178,7 +181,7 @@ TEST_F(TransportTest, MessagesAndCalls) {
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kIo);
   EXPECT_EQ(refused.error().outcome, Outcome::kUnknown);
-  EXPECT_EQ(refused.error().message, "refused");
+  EXPECT_EQ(refused.error().message, "refused \xff\xfe");
   const auto unknown = Await(Call(Method::kSnapshotChunk, ""));
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUnimplemented);
