@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "node/proposals.h"
 #include "node/raft_codec.h"
 #include "node/snapshot_transfer.h"
 
