@@ -40,6 +40,7 @@ struct Counts {
   std::uint64_t failed = 0;
   std::uint64_t answered = 0;
   Duration simulated{};
+  Json failures = Json::Array();
 };
 
 sim::RunOptions OptionsOf(const SimSettings& settings) {
@@ -98,7 +99,8 @@ void Play(const sim::Plan& plan, const SimSettings& settings, bool single, Count
   counts.simulated += report.simulated * (twice ? 2 : 1);
   if (!report.ok()) ++counts.failed;
   if (settings.format == OutputFormat::kJson) {
-    if (single || !report.ok()) fmt::print("{}\n", JsonOf(plan, report).ToText(false));
+    if (single) fmt::print("{}\n", JsonOf(plan, report).ToText(false));
+    if (!single && !report.ok()) counts.failures.Push(JsonOf(plan, report));
   } else if (single) {
     fmt::print("{}\n", sim::Summary(plan, report));
     if (!report.ok()) fmt::print("{}\n", report.explanation);
@@ -139,7 +141,8 @@ int Finish(const SimSettings& settings, const Counts& counts, Duration cpu) {
         .Set("failed", counts.failed)
         .Set("answered", counts.answered)
         .Set("simulated_seconds", simulated)
-        .Set("cpu_seconds", seconds);
+        .Set("cpu_seconds", seconds)
+        .Set("failures", counts.failures);
     fmt::print("{}\n", out.ToText(false));
   } else {
     fmt::print(

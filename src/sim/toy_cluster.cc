@@ -145,7 +145,8 @@ class ToyClient final : public KvClient {
   Task<Status> Compact(std::int64_t, Duration) override { co_return Ok(); }
 
   /// Reads the changes beside the wire: what is tested is the framework's bookkeeping.
-  Task<Status> Watch(std::string, std::string, std::int64_t start, WatchSink* sink) override {
+  Task<Status> Watch(std::string key, std::string range_end, std::int64_t start,
+                     WatchSink* sink) override {
     sink->OnCreated(cluster_.store().revision());
     const bool skip = cluster_.bug() == ToyBug::kSkipsEvents && start > 3;
     std::int64_t next = start + (skip ? 1 : 0);
@@ -155,7 +156,12 @@ class ToyClient final : public KvClient {
       for (std::size_t i = 0; i < changes.size(); ++i) {
         if (changes[i].revision < next) continue;
         next = changes[i].revision + 1;
-        sink->OnResponse(changes[i]);
+        check::WatchResponse watched = changes[i];
+        std::erase_if(watched.events, [&](const check::WatchEvent& event) {
+          return !check::InRange(event.kv.key, key, range_end);
+        });
+        if (watched.events.empty()) continue;
+        sink->OnResponse(std::move(watched));
         ++sent;
       }
       sink->OnResponse({.revision = cluster_.store().revision(), .progress = true});
