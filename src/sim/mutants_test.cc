@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"ForgetSnapshotMark", Mutant::kForgetSnapshotMark, kSound, 2000},
                     Case{"InstallWithoutLogReset", Mutant::kInstallWithoutLogReset, kSound, 2000},
                     Case{"RetryUnknown", Mutant::kRetryUnknown, kSound, 2000},
-                                Case{"RenewAsDeposedLeader", Mutant::kRenewAsDeposedLeader, kSound, 2000},
+                    Case{"RenewAsDeposedLeader", Mutant::kRenewAsDeposedLeader, kSound, 2000},
                     Case{"RevokeAsDeposedLeader", Mutant::kRevokeAsDeposedLeader, kSound, 2000},
                     Case{"R1", Mutant::kNone, raft::Mutant::R1, 2000},
                     Case{"R6", Mutant::kNone, raft::Mutant::R6, 2000},
