@@ -9,7 +9,9 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "storage/durable_dir.h"
@@ -163,13 +165,28 @@ class RocksIterator final : public Iterator {
   std::unique_ptr<rocksdb::Iterator> it_;
 };
 
+/// The changes in an order that the memtable takes in faster: neighbours after each other. Changes of
+/// one key keep their order, and others do not touch each other unless a range is deleted.
+std::vector<const Batch::Change*> InKeyOrder(const Batch& batch) {
+  std::vector<const Batch::Change*> order;
+  order.reserve(batch.changes().size());
+  bool ranges = false;
+  for (const Batch::Change& change : batch.changes()) {
+    ranges = ranges || change.kind == Batch::Kind::kDeleteRange;
+    order.push_back(&change);
+  }
+  if (!ranges) std::ranges::stable_sort(order, {}, [](const auto* c) -> auto& { return c->key; });
+  return order;
+}
+
 class RocksEngine final : public Engine {
  public:
   RocksEngine(World& world, std::shared_ptr<rocksdb::DB> db) : world_(world), db_(std::move(db)) {}
 
   Status Write(Batch batch) override {
     rocksdb::WriteBatch out(batch.bytes() + 16 * batch.changes().size() + 16);
-    for (const Batch::Change& change : batch.changes()) {
+    for (const Batch::Change* next : InKeyOrder(batch)) {
+      const Batch::Change& change = *next;
       rocksdb::Status added;
       switch (change.kind) {
         case Batch::Kind::kPut:

@@ -35,12 +35,10 @@ F Next(const char* function) {
   return reinterpret_cast<F>(found);
 }
 
-/// nghttp2 asks for the time whenever a peer resets a stream (its defence against floods of resets)
-/// and lets nobody tell it: in a simulation it is told the virtual time.
-bool CalledByNghttp2(const void* return_address) {
+bool CalledBy(const char* library, const void* return_address) {
   Dl_info where;
   return dladdr(return_address, &where) != 0 && where.dli_fname != nullptr &&
-         std::strstr(where.dli_fname, "libnghttp2") != nullptr;
+         std::strstr(where.dli_fname, library) != nullptr;
 }
 
 }  // namespace
@@ -55,12 +53,18 @@ extern "C" __attribute__((weak)) int ___interceptor_pthread_create(pthread_t*,
 extern "C" {
 
 int clock_gettime(clockid_t clock, timespec* out) noexcept {
-  if (coterie::runtime::SimulationRunning() && CalledByNghttp2(__builtin_return_address(0))) {
+  const void* const caller = __builtin_return_address(0);
+  // nghttp2 asks for the time whenever a peer resets a stream (its defence against floods of
+  // resets) and lets nobody tell it: in a simulation it is told the virtual time.
+  if (coterie::runtime::SimulationRunning() && CalledBy("libnghttp2", caller)) {
     const std::int64_t now = coterie::runtime::SimulationNow().time_since_epoch().count();
     *out = {.tv_sec = now / 1'000'000'000, .tv_nsec = now % 1'000'000'000};
     return 0;
   }
-  Refuse("clock_gettime");
+  // jemalloc asks when to give pages back to the system, which no simulated thing can see.
+  if (!coterie::runtime::SimulationRunning() || !CalledBy("libjemalloc", caller)) {
+    Refuse("clock_gettime");
+  }
   static const auto next = Next<int (*)(clockid_t, timespec*)>("clock_gettime");
   return next(clock, out);
 }
