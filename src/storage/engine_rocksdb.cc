@@ -175,7 +175,11 @@ std::vector<const Batch::Change*> InKeyOrder(const Batch& batch) {
     ranges = ranges || change.kind == Batch::Kind::kDeleteRange;
     order.push_back(&change);
   }
-  if (!ranges) std::ranges::stable_sort(order, {}, [](const auto* c) -> auto& { return c->key; });
+  if (ranges) return order;
+  std::ranges::sort(order, [](const Batch::Change* a, const Batch::Change* b) {
+    const int compared = a->key.compare(b->key);
+    return compared != 0 ? compared < 0 : a < b;  // of one vector: the earlier change first
+  });
   return order;
 }
 
