@@ -28,7 +28,7 @@ class File {
   /// Write then Sync in one trip: the write-ahead log's only call per batch.
   virtual Task<Status> WriteAndSync(std::uint64_t offset, std::string data) = 0;
   virtual Task<Status> Truncate(std::uint64_t size) = 0;
-  /// Reserves space for [0, size) and makes the file that long, zero-filled.
+  /// Reserves space for [0, size) and makes the file at least that long; what is new is zero.
   virtual Task<Status> Preallocate(std::uint64_t size) = 0;
   virtual Task<Result<std::uint64_t>> Size() = 0;
 };

@@ -165,7 +165,7 @@ class RocksIterator final : public Iterator {
   std::unique_ptr<rocksdb::Iterator> it_;
 };
 
-/// The changes in an order that the memtable takes in faster: neighbours after each other. Changes of
+/// The changes in an order that the memtable takes in faster: neighbours after each other. Those of
 /// one key keep their order, and others do not touch each other unless a range is deleted.
 std::vector<const Batch::Change*> InKeyOrder(const Batch& batch) {
   std::vector<const Batch::Change*> order;

@@ -93,12 +93,14 @@ class RealFile final : public File {
   }
   Task<Status> Preallocate(std::uint64_t size) override {
     return pool_.Run([file = file_, size]() -> Status {
+      struct stat before{};
+      if (::fstat(file->fd, &before) != 0) return FromErrno(errno, "fstat", file->path);
       const int error = ::posix_fallocate(file->fd, 0, static_cast<off_t>(size));
       if (error != 0) return FromErrno(error, "fallocate", file->path);
       // Blocks that were only reserved cost a journal commit at their first write, which doubles
       // the time of each fdatasync; so they are written once here, off everybody's path.
       const std::string zeros(1u << 20, '\0');
-      for (std::uint64_t at = 0; at < size; at += zeros.size()) {
+      for (auto at = static_cast<std::uint64_t>(before.st_size); at < size; at += zeros.size()) {
         COT_TRY(WriteAll(*file, at, std::string_view(zeros).substr(0, size - at)));
       }
       return Ok();
