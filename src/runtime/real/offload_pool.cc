@@ -51,16 +51,16 @@ void OffloadPool::Work() {
     lock.lock();
     const bool first = completed_.empty();
     completed_.push_back(ticket);
-    if (first) {
-      const std::uint64_t one = 1;
-      [[maybe_unused]] const ssize_t written = ::write(event_, &one, sizeof one);
-    }
+    if (!first) continue;
+    lock.unlock();  // the reactor wakes at once, and wants it
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(event_, &one, sizeof one);
+    lock.lock();
   }
 }
 
 void OffloadPool::OnEvents(std::uint32_t) {
-  std::uint64_t drained = 0;
-  [[maybe_unused]] const ssize_t n = ::read(event_, &drained, sizeof drained);
+  // Edge-triggered: every write is an event of its own, so the counter need not be read.
   {
     const std::lock_guard lock(mutex_);
     taken_.swap(completed_);
