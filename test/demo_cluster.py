@@ -1,7 +1,7 @@
 """A demo cluster for end-to-end tests: started by `coterie demo --detach` in a directory of its own, and
-always stopped. Nodes listen with each protocol's own port on loopback addresses that depend on where the
-binary lies, so that two builds can be tested at once; tests of one build take turns (ctest's RESOURCE_LOCK
-demo)."""
+always stopped. Nodes listen with each protocol's own port on loopback addresses that depend on the test and
+on where the binary lies, so that two builds, and two tests of one build, can run at once. Those that load
+the machine take turns all the same (ctest's RESOURCE_LOCK demo)."""
 
 import base64
 import contextlib
@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 BINARY = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
-NETWORK = "127.{0}.{1}".format(*(byte % 200 + 20 for byte in zlib.crc32(str(BINARY).encode()).to_bytes(4, "big")))
+NETWORK = "127.{0}.{1}".format(*(byte % 200 + 20 for byte in zlib.crc32(f"{sys.argv[0]} {BINARY}".encode()).to_bytes(4, "big")))
 
 
 class Failure(Exception):
