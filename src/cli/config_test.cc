@@ -90,6 +90,10 @@ TEST(Config, BadValuesAreRefused) {
       {"members = \"1/n1/127.0.0.1:1/127.0.0.1:2,2/n2/127.0.0.1:1/127.0.0.1:4\"", "there twice"},
       {"members = \"1/other/127.0.0.1:1/127.0.0.1:2\"", "names node 1 'other'"},
       {"name = ", "not TOML"},
+      {"\xc6\xa5+", "2: not TOML"},
+      {"[ \x01\r", "2: not TOML"},
+      {"[\\", "not TOML"},
+      {"name = \"n\" # \xc6\xa5\nn\xc3\xa4me = 1", "3: not TOML"},
   };
   for (const Case& c : cases) {
     const Error error = Refusal(c.text + "\n");
