@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "check/relation.h"
+
 namespace coterie::check {
 namespace {
 
@@ -14,20 +16,6 @@ void ForEachSeen(const Operation& op, Visit visit) {
   for (const Step& step : op.taken()) {
     for (const KeyValue& kv : step.seen) visit(kv);
   }
-}
-
-bool Compares(std::int64_t a, Compare::Relation relation, std::int64_t b) {
-  switch (relation) {
-    case Compare::Relation::kEqual:
-      return a == b;
-    case Compare::Relation::kNotEqual:
-      return a != b;
-    case Compare::Relation::kLess:
-      return a < b;
-    case Compare::Relation::kGreater:
-      return a > b;
-  }
-  return false;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "check/relation.h"
 
 namespace coterie::check {
 namespace {
@@ -73,20 +74,6 @@ struct Need {
 };
 
 enum class Fit : std::uint8_t { kFits, kNeeds, kNever };
-
-bool Compares(auto a, Compare::Relation relation, auto b) {
-  switch (relation) {
-    case Compare::Relation::kEqual:
-      return a == b;
-    case Compare::Relation::kNotEqual:
-      return a != b;
-    case Compare::Relation::kLess:
-      return a < b;
-    case Compare::Relation::kGreater:
-      return a > b;
-  }
-  return false;
-}
 
 class Replay {
  public:
