@@ -11,7 +11,11 @@ enum class FrameType : std::uint16_t {
   kCall = 3,
   kReply = 4,
   kPing = 5,
-  kPong = 6
+  kPong = 6,
+  kGossip = 7,     ///< membership: SWIM messages
+  kMutations = 8,  ///< leaderless: a batch of mutations
+  kMutationAcks = 9,
+  kPublish = 10,  ///< PUBLISH to subscribers on other nodes
 };
 
 /// What one node may ask another. Numbers never change.
@@ -21,6 +25,11 @@ enum class Method : std::uint32_t {
   kLeaseRenew = 3,
   kLeaseRemaining = 4,
   kSnapshotChunk = 5,
+  kControl = 6,       ///< a change of the control keyspace, by a node that has no replica of it
+  kPaxos = 7,         ///< prepare and accept
+  kCells = 8,         ///< leaderless: whole cells, dot ranges, digests
+  kRedisCommand = 9,  ///< a command passed to a node that can run it
+  kPaxosKeys = 10,
 };
 
 }  // namespace coterie::node

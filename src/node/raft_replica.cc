@@ -44,7 +44,8 @@ RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& tr
 RaftReplica::~RaftReplica() { scope_.Cancel(); }
 
 void RaftReplica::Start() {
-  transport_.OnRaft([this](NodeId from, std::string_view body) { OnMessage(from, body); });
+  transport_.OnMessage(FrameType::kRaft,
+                       [this](NodeId from, std::string_view body) { OnMessage(from, body); });
   transport_.OnLost([this](NodeId peer) {
     core_.OnUnreachable(peer);
     Schedule();

@@ -243,8 +243,14 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
   peer.last_heard = world_.Now();
   switch (static_cast<FrameType>(type)) {
     case FrameType::kRaft:
-      if (on_raft_) on_raft_(from, body);
+    case FrameType::kGossip:
+    case FrameType::kMutations:
+    case FrameType::kMutationAcks:
+    case FrameType::kPublish: {
+      const auto handler = on_message_.find(static_cast<FrameType>(type));
+      if (handler != on_message_.end()) handler->second(from, body);
       return;
+    }
     case FrameType::kCall: {
       peer::Call call;
       if (!call.ParseFromString(body)) return;

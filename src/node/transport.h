@@ -58,7 +58,7 @@ class Transport {
   ~Transport();
 
   /// Set before Start.
-  void OnRaft(MessageHandler handler) { on_raft_ = std::move(handler); }
+  void OnMessage(FrameType type, MessageHandler handler) { on_message_[type] = std::move(handler); }
   void OnCall(Method method, CallHandler handler) { on_call_[method] = std::move(handler); }
   /// Called when the connection to a peer is lost.
   void OnLost(std::function<void(NodeId)> handler) { on_lost_ = std::move(handler); }
@@ -113,7 +113,7 @@ class Transport {
   const std::uint64_t cluster_id_;
   const Limits limits_;
   std::map<NodeId, std::unique_ptr<Peer>> peers_;
-  MessageHandler on_raft_;
+  std::map<FrameType, MessageHandler> on_message_;
   std::map<Method, CallHandler> on_call_;
   std::function<void(NodeId)> on_lost_;
   std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked

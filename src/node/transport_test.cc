@@ -76,7 +76,9 @@ class TransportTest : public ::testing::Test {
     } listed{*machine};
     machine->transport = &transport;
     machine->world = world;
-    transport.OnRaft([machine](NodeId, std::string_view body) { machine->got.emplace_back(body); });
+    transport.OnMessage(FrameType::kRaft, [machine](NodeId, std::string_view body) {
+      machine->got.emplace_back(body);
+    });
     transport.OnLost([machine](NodeId) { ++machine->lost; });
     transport.OnCall(kEcho, [machine](NodeId, std::string body, Instant) {
       return Echo(machine, std::move(body));

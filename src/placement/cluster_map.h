@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "keyspace/promise.h"
+
+namespace coterie::placement {
+
+/// A machine as the control keyspace knows it. Addresses are "host:port".
+struct NodeInfo {
+  NodeId id;
+  std::string name;
+  std::string peer, etcd, redis, admin;
+  std::string failure_domain;  ///< "": its own
+  bool draining = false;
+  friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
+};
+
+/// Where a replica of a shard stands in a move. Writes go to every replica of every phase; reads
+/// and acknowledgements count those that are kActive.
+enum class Phase : std::uint8_t {
+  kActive = 1,
+  kJoining = 2,  ///< takes writes and catches up; it reports when it has everything
+  kLeaving = 3,  ///< takes writes until its own are everywhere; it reports that, too
+};
+struct ShardReplica {
+  NodeId node;
+  Phase phase = Phase::kActive;
+  friend bool operator==(const ShardReplica&, const ShardReplica&) = default;
+};
+
+/// One slice of a keyspace. `epoch` grows with every change of `replicas`; a data message with
+/// another epoch is refused with the newer map's.
+struct Shard {
+  ShardId id;
+  Epoch epoch;
+  std::vector<ShardReplica> replicas;
+  friend bool operator==(const Shard&, const Shard&) = default;
+};
+
+struct Keyspace {
+  keyspace::Promise promise;
+  std::vector<Shard> shards;  ///< a power of two of them, by the top bits of the key's hash
+  /// The shard `key` falls in.
+  const Shard& ShardOf(std::string_view key) const;
+};
+
+/// What must never fork: machines, keyspaces, and which replica is where. An immutable value; the
+/// control keyspace makes the next version.
+struct ClusterMap {
+  std::uint64_t version = 0;
+  std::uint64_t next_shard = 16;  ///< below it: control (0), main (1), and room
+  std::map<NodeId, NodeInfo> nodes;
+  std::map<std::string, Keyspace, std::less<>> keyspaces;
+  const Keyspace* Find(std::string_view name) const;
+  const Keyspace* FindDatabase(std::uint32_t redis_database) const;
+  const Shard* FindShard(ShardId id) const;
+};
+using ClusterMapPtr = std::shared_ptr<const ClusterMap>;
+
+/// 64-bit hash of a key; never changes.
+std::uint64_t KeyHash(std::string_view key);
+/// "{tag}" in a key hashes alone, as in Redis Cluster.
+std::string_view HashedPart(std::string_view key);
+
+}  // namespace coterie::placement
