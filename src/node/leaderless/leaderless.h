@@ -58,14 +58,6 @@ class Leaderless {
   virtual runtime::Task<Status> Refresh(const placement::Keyspace& keyspace,
                                         const placement::Shard& shard, std::string key,
                                         std::uint32_t read, Instant deadline) = 0;
-  /// Runs `make` when the round of ballots for `key` says that nobody else may: conditional writes
-  /// that all conditional writers of the key agree on the order of, on the same hybrid clock as
-  /// plain ones. `make` sees every conditional write decided before. Errors: kTooFewReplicas,
-  /// kContended (not applied), kTimedOut (unknown).
-  virtual runtime::Task<Result<WriteTicket>> WriteConditionally(
-      const placement::Keyspace& keyspace, const placement::Shard& shard, std::string key,
-      std::function<void(cells::Edit&)> make, Instant deadline) = 0;
-
   /// Every mutation stamped before this time, by any replica, is applied here.
   virtual clock::HybridTime StableTime(const placement::Shard& shard) const = 0;
 
