@@ -29,7 +29,7 @@ class Occupancy {
   std::uint32_t TotalOf(NodeId node) const { return Get(total_, node); }
 
   /// Machines that take replicas, in order of id.
-  const std::vector<NodeId>& open() const { return open_; }
+  const std::vector<NodeId>& open_nodes() const { return open_; }
   bool IsOpen(NodeId node) const;
   bool SameDomain(NodeId a, NodeId b) const;
   /// How many of `nodes` are in the failure domain of `node`.

@@ -11,10 +11,10 @@ namespace coterie::placement {
 Result<Keyspace> Place(const ClusterMap& map, const keyspace::Promise& promise, ShardId first) {
   COT_ASSERT(promise.replicas > 0 && promise.shards > 0);
   Occupancy occupancy(map);
-  if (occupancy.open().size() < promise.replicas) {
+  if (occupancy.open_nodes().size() < promise.replicas) {
     return Fail(ErrorCode::kTooFewNodes,
                 fmt::format("Keyspace '{}' wants {} replicas, and {} machines take any.",
-                            promise.name, promise.replicas, occupancy.open().size()));
+                            promise.name, promise.replicas, occupancy.open_nodes().size()));
   }
   if (occupancy.open_domains() < promise.write) {
     return Fail(ErrorCode::kTooFewNodes,

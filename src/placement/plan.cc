@@ -197,7 +197,7 @@ class Planner {
     for (Shard& shard : shards) Refill(shard, wanted);
     for (Shard& shard : shards) Evacuate(shard);
     for (Shard& shard : shards) SpreadOut(shard);
-    const std::size_t enough = std::min<std::size_t>(wanted, occupancy_.open().size());
+    const std::size_t enough = std::min<std::size_t>(wanted, occupancy_.open_nodes().size());
     const bool settled = std::ranges::all_of(shards, [&](const Shard& shard) {
       const std::vector<NodeId> targets = TargetsOf(shard);
       return targets.size() >= enough &&
@@ -260,12 +260,12 @@ class Planner {
   /// Starts the move between the two machines furthest apart that any shard can make. False: no
   /// two differ by more than one, or what is under way must end first.
   bool BalanceOnce(std::vector<Shard>& shards) {
-    std::vector<NodeId> full = occupancy_.open();
+    std::vector<NodeId> full = occupancy_.open_nodes();
     const auto load = [&](NodeId node) {
       return std::tuple(occupancy_.Of(node), occupancy_.TotalOf(node), node);
     };
     std::ranges::sort(full, std::ranges::greater(), load);
-    std::vector<NodeId> empty = occupancy_.open();
+    std::vector<NodeId> empty = occupancy_.open_nodes();
     std::ranges::sort(empty, std::ranges::less(), load);
     for (const NodeId from : full) {
       for (const NodeId to : empty) {
