@@ -46,8 +46,9 @@ class KvKeyspace {
 class RaftReplica;
 class Transport;
 
-/// One machine of a cluster: its data directory, its connections to the others, and its replica of
-/// the `main` keyspace. Doors stand on it; it knows none of them.
+/// One machine of a cluster: its data directory, its connections to the others, and its replicas
+/// of ordered shards; as a KvKeyspace it is the one named `main`. Doors stand on it; it knows none
+/// of them.
 class Node final : public KvKeyspace {
  public:
   /// Opens or creates the data directory, recovers, and joins the others. Errors, all before
@@ -70,7 +71,14 @@ class Node final : public KvKeyspace {
   runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
   runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
 
+  /// This node's replica of a raft keyspace; nullptr: it has none, or the shard is not one's.
+  KvKeyspace* kv(ShardId shard);
+  /// What the WAL held at a place of a Journal's; moved out once.
+  storage::WalShard TakeJournal(ShardId place);
+
   const NodeConfig& config() const;
+  const storage::EngineFactory& engines() const;
+  storage::Wal& wal();
   Transport& transport();
   RaftReplica& raft_replica();
   storage::WalStats wal_stats() const;

@@ -32,4 +32,9 @@ enum class Method : std::uint32_t {
   kPaxosKeys = 10,
 };
 
+/// Asked of one shard's replica: the call names the shard.
+constexpr bool IsShardMethod(Method method) {
+  return method >= Method::kForwardProposal && method <= Method::kSnapshotChunk;
+}
+
 }  // namespace coterie::node

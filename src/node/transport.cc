@@ -76,6 +76,7 @@ Transport::~Transport() { Stop(); }
 
 void Transport::Stop() {
   scope_.Cancel();
+  for (auto& [id, calls] : on_shard_call_) calls->answers.Cancel();
   for (auto& [id, peer] : peers_) {
     peer->reader.Cancel();
     peer->stream.reset();
@@ -251,42 +252,70 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
       if (handler != on_message_.end()) handler->second(from, body);
       return;
     }
-    case FrameType::kCall: {
-      peer::Call call;
-      if (!call.ParseFromString(body)) return;
-      const auto handler = on_call_.find(static_cast<Method>(call.method()));
-      if (handler == on_call_.end()) {
-        Enqueue(from, FrameType::kReply,
-                ErrorReply(call.id(), {ErrorCode::kUnimplemented, Outcome::kNotApplied, {}}), 0);
-        return;
-      }
-      const Instant deadline =
-          world_.Now() + std::chrono::milliseconds(deadline_ms == 0 ? 10000 : deadline_ms);
-      scope_.Spawn(
-          Serve(from, call.id(), &handler->second, std::move(*call.mutable_body()), deadline));
+    case FrameType::kCall:
+      OnCallFrame(from, deadline_ms, body);
       return;
-    }
-    case FrameType::kReply: {
-      peer::Reply reply;
-      if (!reply.ParseFromString(body)) return;
-      const auto pending = calls_.find(reply.id());
-      if (pending == calls_.end() || pending->second.to != from) return;
-      if (reply.error() == 0) {
-        pending->second.slot->Set(std::move(*reply.mutable_body()));
-      } else {
-        pending->second.slot->Set(std::unexpected(
-            Error{static_cast<ErrorCode>(reply.error()),
-                  reply.outcome_unknown() ? Outcome::kUnknown : Outcome::kNotApplied,
-                  std::move(*reply.mutable_message())}));
-      }
+    case FrameType::kReply:
+      OnReplyFrame(from, body);
       return;
-    }
     case FrameType::kHello:
     case FrameType::kPing:
     case FrameType::kPong:
       return;
   }
   // An unknown type is a newer version's: it does without an answer of ours.
+}
+
+void Transport::OnShardCall(ShardId shard, Method method, CallHandler handler) {
+  auto& calls = on_shard_call_[shard];
+  if (calls == nullptr) calls = std::make_unique<ShardCalls>();
+  calls->handlers[method] = std::move(handler);
+}
+
+void Transport::RemoveShard(ShardId shard) { on_shard_call_.erase(shard); }
+
+void Transport::OnCallFrame(NodeId from, std::uint32_t deadline_ms, std::string_view body) {
+  peer::Call call;
+  if (!call.ParseFromArray(body.data(), static_cast<int>(body.size()))) return;
+  const auto method = static_cast<Method>(call.method());
+  CallHandler* handler = nullptr;
+  runtime::Scope* scope = &scope_;
+  if (const auto shard = on_shard_call_.find(ShardId(call.shard()));
+      shard != on_shard_call_.end()) {
+    const auto found = shard->second->handlers.find(method);
+    if (found != shard->second->handlers.end()) {
+      handler = &found->second;
+      scope = &shard->second->answers;
+    }
+  }
+  if (handler == nullptr) {
+    const auto found = on_call_.find(method);
+    if (found != on_call_.end()) handler = &found->second;
+  }
+  if (handler == nullptr) {
+    const ErrorCode code =
+        IsShardMethod(method) ? ErrorCode::kNotReplica : ErrorCode::kUnimplemented;
+    Enqueue(from, FrameType::kReply, ErrorReply(call.id(), {code, Outcome::kNotApplied, {}}), 0);
+    return;
+  }
+  const Instant deadline =
+      world_.Now() + std::chrono::milliseconds(deadline_ms == 0 ? 10000 : deadline_ms);
+  scope->Spawn(Serve(from, call.id(), handler, std::move(*call.mutable_body()), deadline));
+}
+
+void Transport::OnReplyFrame(NodeId from, std::string_view body) {
+  peer::Reply reply;
+  if (!reply.ParseFromArray(body.data(), static_cast<int>(body.size()))) return;
+  const auto pending = calls_.find(reply.id());
+  if (pending == calls_.end() || pending->second.to != from) return;
+  if (reply.error() == 0) {
+    pending->second.slot->Set(std::move(*reply.mutable_body()));
+    return;
+  }
+  pending->second.slot->Set(
+      std::unexpected(Error{static_cast<ErrorCode>(reply.error()),
+                            reply.outcome_unknown() ? Outcome::kUnknown : Outcome::kNotApplied,
+                            std::move(*reply.mutable_message())}));
 }
 
 runtime::Task<void> Transport::Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
@@ -336,7 +365,7 @@ runtime::Task<void> Transport::SendLater(Peer* peer, FrameType type, std::string
 }
 
 runtime::Task<Result<std::string>> Transport::Call(NodeId to, Method method, std::string body,
-                                                   Instant deadline) {
+                                                   Instant deadline, ShardId shard) {
   if (calls_.size() >= limits_.calls_max)
     co_return Fail(ErrorCode::kOverloaded, "calls between nodes");
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - world_.Now());
@@ -345,6 +374,7 @@ runtime::Task<Result<std::string>> Transport::Call(NodeId to, Method method, std
   peer::Call call;
   call.set_id(id);
   call.set_method(static_cast<std::uint32_t>(method));
+  call.set_shard(shard.value);
   call.set_body(std::move(body));
   const auto left_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left.count(), 3600000));
   if (!Enqueue(to, FrameType::kCall, call.SerializeAsString(), left_ms)) {

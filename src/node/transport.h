@@ -60,6 +60,11 @@ class Transport {
   /// Set before Start.
   void OnMessage(FrameType type, MessageHandler handler) { on_message_[type] = std::move(handler); }
   void OnCall(Method method, CallHandler handler) { on_call_[method] = std::move(handler); }
+  /// For calls that name `shard`, before those of OnCall; may be set at any time.
+  void OnShardCall(ShardId shard, Method method, CallHandler handler);
+  /// Takes a shard's handlers away and ends the answers under way in them: their callers are not
+  /// answered. Not from inside one of them.
+  void RemoveShard(ShardId shard);
   /// Called when the connection to a peer is lost.
   void OnLost(std::function<void(NodeId)> handler) { on_lost_ = std::move(handler); }
 
@@ -73,9 +78,10 @@ class Transport {
   void Send(NodeId to, FrameType type, std::string_view body);
 
   /// Asks and awaits the answer. Errors: kConnectFailed, kOverloaded (not applied), kTimedOut,
-  /// kConnectionClosed (unknown), and what the other side answered.
+  /// kConnectionClosed (unknown), and what the other side answered: kNotReplica (not applied) if
+  /// the method is a shard's and the other has no replica of `shard`.
   runtime::Task<Result<std::string>> Call(NodeId to, Method method, std::string body,
-                                          Instant deadline);
+                                          Instant deadline, ShardId shard = {});
 
   void SetFault(NodeId to, LinkFault fault);
   void Heal();
@@ -85,6 +91,10 @@ class Transport {
  private:
   struct Peer;
   struct Accepted;
+  struct ShardCalls {
+    std::map<Method, CallHandler> handlers;
+    runtime::Scope answers;
+  };
   struct PendingCall {
     NodeId to;
     runtime::Slot<Result<std::string>>* slot;
@@ -106,6 +116,8 @@ class Transport {
   bool Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms);
   bool Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms);
   void OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms, std::string body);
+  void OnCallFrame(NodeId from, std::uint32_t deadline_ms, std::string_view body);
+  void OnReplyFrame(NodeId from, std::string_view body);
   void FailCalls(NodeId to);
 
   runtime::World& world_;
@@ -115,6 +127,7 @@ class Transport {
   std::map<NodeId, std::unique_ptr<Peer>> peers_;
   std::map<FrameType, MessageHandler> on_message_;
   std::map<Method, CallHandler> on_call_;
+  std::map<ShardId, std::unique_ptr<ShardCalls>> on_shard_call_;
   std::function<void(NodeId)> on_lost_;
   std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked
   std::map<std::uint64_t, PendingCall> calls_;
