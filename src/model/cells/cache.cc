@@ -181,6 +181,11 @@ void Store::State::Evict(Object& object) {
   shard.objects.erase(at);
 }
 
+void Store::State::FinishEdit() {
+  for (Object* object : edited) object->edited = false;
+  edited.clear();
+}
+
 void Store::State::Trim() {
   if (cached_bytes <= options.cache_bytes_max || pins > 0) return;
   while (cached_bytes > options.cache_bytes_max && hand != nullptr) {

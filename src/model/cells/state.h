@@ -80,6 +80,8 @@ struct Store::State {
   const crdt::Cell* FindLive(Object& object, Kind kind, std::string_view element);
   /// Brings every element into memory.
   void Complete(Object& object);
+  /// Forgets which objects are edited: the edit is finished.
+  void FinishEdit();
   /// Drops what was not used lately, down to the bound. Nothing while somebody iterates.
   void Trim();
   void Evict(Object& object);
@@ -114,7 +116,10 @@ struct Store::State {
   LogIndex journal;
   std::function<void(cells::Conflict)> on_conflict;
   Status failure;
-  int pins = 0;  ///< iterations under way: nothing may leave the cache
+  int pins = 0;  ///< iterations and edits under way: nothing may leave the cache
+  /// What unfinished edits have changed. It must not be in the engine: the edit may change a cell
+  /// again under the same dot, and a replay takes a dot that a cell has seen for done.
+  std::vector<Object*> edited;
   bool purge_waits = false;
 };
 
