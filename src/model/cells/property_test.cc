@@ -26,7 +26,9 @@ class Cluster {
     for (std::uint64_t n = 1; n <= 3; ++n) {
       replicas_.push_back(std::make_unique<Replica>(
           NodeId(n), policy,
-          StoreOptions{.cache_bytes_max = cache_bytes, .dirty_bytes_max = random_.Below(4000)}));
+          StoreOptions{.cache_bytes_max = cache_bytes,
+                       .dirty_bytes_max = random_.Below(4000),
+                       .whole_cells_max = random_.Chance(0.5) ? 1024 : random_.Below(6)}));
     }
   }
 

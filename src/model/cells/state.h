@@ -17,9 +17,6 @@
 
 namespace coterie::cells {
 
-/// Objects with up to this many element cells are loaded whole when one is touched.
-constexpr std::uint64_t kWholeCellsMax = 1024;
-
 Status Corrupt(std::string_view what);
 
 struct KeyHash {
@@ -78,6 +75,10 @@ struct Store::State {
   Place Locate(Object& object, Kind kind, std::string_view element);
   /// The cell of a live element, without adding to the cache what is not there; may be null.
   const crdt::Cell* FindLive(Object& object, Kind kind, std::string_view element);
+  /// Whether to read its elements in memory: there are few, or the engine must not have them yet.
+  bool WantsWhole(const Object& object) const {
+    return object.edited || object.rest->counts.cells <= options.whole_cells_max;
+  }
   /// Brings every element into memory.
   void Complete(Object& object);
   /// Forgets which objects are edited: the edit is finished.

@@ -17,8 +17,10 @@ std::optional<std::int64_t> Number(const std::string& text) {
 }
 
 bool Saw(const NaiveModel::Event& later, const NaiveModel::Event& earlier) {
-  if (later.dot == earlier.dot) return earlier.sequence < later.sequence;
-  return later.seen.Covers(earlier.dot);
+  if (later.dot == earlier.dot) {
+    return earlier.sequence < later.sequence && later.what != NaiveModel::What::kAdd;
+  }
+  return later.seen.Covers(earlier.dot) && !later.kept.contains({earlier.dot, earlier.sequence});
 }
 
 std::string Quoted(std::string_view bytes) {
@@ -61,9 +63,8 @@ NaiveModel::View NaiveModel::Look(const At& at, const std::string& key, const Ce
   const auto known = [&](const Event& e) { return at.seen.Covers(e.dot) || e.dot == at.dot; };
   for (const Event& event : events->second) {
     if (event.what == What::kDelete || !known(event)) continue;
-    const bool superseded = std::ranges::any_of(events->second, [&](const Event& later) {
-      return later.what != What::kAdd && known(later) && Saw(later, event);
-    });
+    const bool superseded = std::ranges::any_of(
+        events->second, [&](const Event& later) { return known(later) && Saw(later, event); });
     if (superseded) continue;
     (event.what == What::kPut ? view.puts : view.adds).push_back(&event);
   }
@@ -152,9 +153,31 @@ std::optional<std::string> NaiveModel::Text(const At& at, const std::string& key
 }
 
 void NaiveModel::Do(At& at, const std::string& key, const CellId& cell, What what,
-                    std::optional<std::string> value, double amount) {
-  objects_[key][cell].push_back(
-      {at.dot, ++at.sequence, at.time, at.seen, what, std::move(value), amount});
+                    std::optional<std::string> value, double amount, const VersionVector* context) {
+  const View view = Look(at, key, cell);
+  Event made{.dot = at.dot,
+             .sequence = ++at.sequence,
+             .time = at.time,
+             .seen = {},
+             .kept = {},
+             .what = what,
+             .value = std::move(value),
+             .amount = amount};
+  std::vector<Event>& events = objects_[key][cell];
+  if (what != What::kAdd) {
+    for (const Event& event : events) {
+      if (at.seen.Covers(event.dot) || event.dot == at.dot) made.seen.Join(event.seen);
+    }
+    if (context != nullptr) made.seen.Meet(*context);
+  }
+  for (const auto* survivors : {&view.puts, &view.adds}) {
+    for (const Event* event : *survivors) {
+      if (event->dot.actor != at.dot.actor || made.seen.Covers(event->dot)) continue;
+      made.kept.emplace(event->dot, event->sequence);
+    }
+  }
+  made.seen.Include(at.dot);
+  events.push_back(std::move(made));
 }
 
 void NaiveModel::Erase(At& at, const std::string& key, const CellId& cell) {
@@ -197,8 +220,7 @@ void NaiveModel::SetStringOver(At& at, const std::string& key, const VersionVect
                                const std::string& value) {
   Open(at, key);
   EraseOthers(at, key);
-  Do(at, key, {'r', ""}, What::kPut, value);
-  objects_[key][{'r', ""}].back().seen.Meet(context);
+  Do(at, key, {'r', ""}, What::kPut, value, 0, &context);
 }
 
 std::optional<std::int64_t> NaiveModel::Increment(At& at, const std::string& key,

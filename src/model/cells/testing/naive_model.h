@@ -25,7 +25,10 @@ class NaiveModel {
     Dot dot;
     std::uint64_t sequence;  ///< within the mutation
     HybridTime time;
-    VersionVector seen;  ///< what its maker had applied, or its client had read
+    /// What had happened to the cell as far as its maker, or the client, knew; without gaps: an
+    /// actor's dot stands for the earlier ones, but for those of its own that survived it.
+    VersionVector seen;
+    std::set<std::pair<Dot, std::uint64_t>> kept;
     What what;
     std::optional<std::string> value;  ///< kPut; nullopt: "nothing"
     double amount = 0;                 ///< kAdd
@@ -84,7 +87,8 @@ class NaiveModel {
   std::optional<std::int64_t> Added(const At& at, const std::string& key) const;
   std::optional<std::string> Text(const At& at, const std::string& key) const;
   void Do(At& at, const std::string& key, const CellId& cell, What what,
-          std::optional<std::string> value, double amount = 0);
+          std::optional<std::string> value, double amount = 0,
+          const VersionVector* context = nullptr);
   void Erase(At& at, const std::string& key, const CellId& cell);
   void EraseOthers(At& at, const std::string& key);
   bool EraseAll(At& at, const std::string& key);
