@@ -115,6 +115,7 @@ void Proposer::Decide(Ballot ballot, const Value& current, bool settled, Instant
     // It may have been folded in and then forgotten among the changes of many other nodes.
     output_.finished = Finished{.decided = false, .maybe_applied = true, .value = {}};
     role_ = Idle{};
+    change_ = nullptr;
     return;
   }
   const ChangeId id = ballots_.NextChange();
