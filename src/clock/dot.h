@@ -35,7 +35,7 @@ class VersionVector {
   std::uint64_t Get(Actor actor) const;
   bool Covers(Dot dot) const { return Get(dot.actor) >= dot.counter; }
   bool Covers(const VersionVector& other) const;
-  /// Raises the actor's entry to at least `dot.counter`.
+  /// Raises the actor's entry to at least `dot.counter`. Requires: counter > 0.
   void Include(Dot dot);
   /// Pointwise maximum: what either knows.
   void Join(const VersionVector& other);
@@ -46,6 +46,7 @@ class VersionVector {
   friend bool operator==(const VersionVector&, const VersionVector&) = default;
 
  private:
+  friend bool Get(std::string_view& in, VersionVector& vector);
   std::vector<Entry> entries_;
 };
 void Put(std::string& out, const VersionVector& vector);

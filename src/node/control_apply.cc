@@ -14,7 +14,6 @@ namespace {
 using placement::ClusterMap;
 using placement::Keyspace;
 using placement::NodeInfo;
-using placement::Phase;
 using placement::Shard;
 using placement::ShardReplica;
 
@@ -48,21 +47,12 @@ void PlaceVoters(ClusterMap& map) {
   for (const auto& [id, info] : map.nodes) {
     const bool votes = std::any_of(voters.begin(), voters.end(),
                                    [&](const ShardReplica& r) { return r.node == id; });
-    if (voters.size() < kVotersMax && stays(id) && !votes) voters.push_back({id, Phase::kActive});
+    if (voters.size() < kVotersMax && stays(id) && !votes) voters.push_back({.node = id});
   }
   if (voters == shard.replicas) return;
   shard.replicas = std::move(voters);
   main.promise.replicas = static_cast<std::uint32_t>(shard.replicas.size());
   ++shard.epoch;
-}
-
-Shard* FindShard(ClusterMap& map, ShardId id) {
-  for (auto& [name, keyspace] : map.keyspaces) {
-    for (Shard& shard : keyspace.shards) {
-      if (shard.id == id) return &shard;
-    }
-  }
-  return nullptr;
 }
 
 /// Gives the promise a Redis database of its own: the one it asks for, or, if it did not choose,
@@ -234,43 +224,38 @@ ControlOutcome ForgetNode(ControlData& data, NodeId id) {
 }
 
 ControlOutcome Apply(ControlData& data, const control::SetReplicas& command) {
-  Shard* const shard = FindShard(data.map, ShardId(command.shard()));
+  placement::ShardChange change{ShardId(command.shard()), Epoch(command.from_epoch()), {}};
+  const Shard* const shard = data.map.FindShard(change.shard);
   if (shard == nullptr || shard->id == kMainShard) {
     return Refused(ErrorCode::kInvalidArgument, "no such shard can be moved");
   }
-  if (shard->epoch != Epoch(command.from_epoch())) {
-    return Refused(ErrorCode::kStaleEpoch, "the shard was changed meanwhile");
-  }
-  std::vector<ShardReplica> replicas;
   for (const control::Replica& wanted : command.replicas()) {
     const auto replica = FromProto(wanted);
     const bool sound = replica && data.map.nodes.contains(replica->node) &&
-                       std::none_of(replicas.begin(), replicas.end(),
+                       std::none_of(change.replicas.begin(), change.replicas.end(),
                                     [&](const ShardReplica& r) { return r.node == replica->node; });
     if (!sound) return Refused(ErrorCode::kInvalidArgument, "a replica that cannot be");
-    replicas.push_back(*replica);
+    change.replicas.push_back(*replica);
   }
-  if (replicas.empty()) return Refused(ErrorCode::kInvalidArgument, "no replicas");
-  if (replicas == shard->replicas) return Unchanged();
-  shard->replicas = std::move(replicas);
-  ++shard->epoch;
+  if (change.replicas.empty()) return Refused(ErrorCode::kInvalidArgument, "no replicas");
+  const bool anew =
+      std::none_of(shard->replicas.begin(), shard->replicas.end(),
+                   [&](const ShardReplica& r) { return data.map.nodes.contains(r.node); });
+  if (!placement::ApplyChange(data.map, change)) {
+    return Refused(ErrorCode::kStaleEpoch, "the shard was changed meanwhile");
+  }
+  if (const auto founders = data.founders.find(change.shard);
+      anew && founders != data.founders.end()) {  // every replica is lost: the group begins again
+    founders->second.clear();
+    for (const ShardReplica& replica : change.replicas) founders->second.push_back(replica.node);
+  }
   return Changed();
 }
 
 ControlOutcome Apply(ControlData& data, const control::ReportReplica& command) {
-  Shard* const shard = FindShard(data.map, ShardId(command.shard()));
-  if (shard == nullptr || shard->epoch != Epoch(command.epoch())) return Unchanged();
-  const auto replica =
-      std::find_if(shard->replicas.begin(), shard->replicas.end(),
-                   [&](const ShardReplica& r) { return r.node == NodeId(command.node()); });
-  if (replica == shard->replicas.end() || replica->phase == Phase::kActive) return Unchanged();
-  if (replica->phase == Phase::kJoining) {
-    replica->phase = Phase::kActive;
-  } else {
-    shard->replicas.erase(replica);
-  }
-  ++shard->epoch;
-  return Changed();
+  const bool noted = placement::ApplyReport(data.map, ShardId(command.shard()),
+                                            Epoch(command.epoch()), NodeId(command.node()));
+  return noted ? Changed() : Unchanged();
 }
 
 ControlOutcome Dispatch(ControlData& data, const control::Command& command) {

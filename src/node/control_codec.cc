@@ -62,6 +62,8 @@ keyspace::Promise FromProto(const control::Promise& promise) {
 void ToProto(const ShardReplica& replica, control::Replica* out) {
   out->set_node(replica.node.value);
   out->set_phase(static_cast<std::uint32_t>(replica.phase));
+  out->set_ready(replica.ready);
+  out->set_replaces(replica.replaces.value);
 }
 
 std::optional<ShardReplica> FromProto(const control::Replica& replica) {
@@ -70,7 +72,10 @@ std::optional<ShardReplica> FromProto(const control::Replica& replica) {
       replica.phase() > static_cast<std::uint32_t>(Phase::kLeaving)) {
     return std::nullopt;
   }
-  return ShardReplica{NodeId(replica.node()), static_cast<Phase>(replica.phase())};
+  return ShardReplica{.node = NodeId(replica.node()),
+                      .phase = static_cast<Phase>(replica.phase()),
+                      .ready = replica.ready(),
+                      .replaces = NodeId(replica.replaces())};
 }
 
 namespace {

@@ -114,8 +114,9 @@ runtime::Task<Status> ControlKeyspace::Advance() {
     auto done = co_await Propose(command.SerializeAsString(), deadline);
     co_return Only(std::move(done));
   }
-  for (const placement::ShardChange& change : placement::NextSteps(*map)) {
-    if (change.shard == kMainShard) continue;  // on every node, see PlaceVoters
+  placement::ClusterMap placed = *map;
+  placed.keyspaces.erase(std::string(kMainKeyspace));  // it is on every node: nothing to plan
+  for (const placement::ShardChange& change : placement::NextSteps(placed)) {
     control::Command command;
     command.mutable_set_replicas()->set_shard(change.shard.value);
     command.mutable_set_replicas()->set_from_epoch(change.from.value);

@@ -166,7 +166,7 @@ std::vector<RaftGroups::Move> RaftGroups::FinishedMoves() {
       const bool votes = raft::IsVoter(now, placed.node);
       const bool joined = placed.phase == placement::Phase::kJoining && votes;
       const bool left = placed.phase == placement::Phase::kLeaving && !votes;
-      if (joined || left) moves.push_back({id, shard->epoch, placed.node});
+      if (!placed.ready && (joined || left)) moves.push_back({id, shard->epoch, placed.node});
     }
   }
   return moves;

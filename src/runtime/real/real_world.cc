@@ -85,7 +85,7 @@ RealWorld::RealWorld(RealOptions options, std::uint64_t seed)
       log_(options.log_minimum, std::move(options.log_sink)),
       random_(seed),
       network_(reactor_, log_),
-      disk_(pool_) {}
+      disk_(reactor_, pool_) {}
 
 RealWorld::~RealWorld() = default;
 
