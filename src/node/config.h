@@ -30,7 +30,6 @@ struct NodeConfig {
   std::string name;
   std::string cluster = "coterie";  ///< its hash is the cluster id; a data directory remembers it
   std::string data_dir;
-  std::string failure_domain;  ///< as in MemberConfig; of a node that joins
   runtime::Address peer_listen;
   runtime::Address etcd_listen;
   runtime::Address redis_listen;  ///< port 0: no Redis door
