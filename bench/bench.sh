@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Coterie and etcd side by side on this machine; see compare.py.
+# Coterie beside etcd, then beside Redis, on this machine; see compare.py and compare_redis.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec python3 bench/compare.py "$@"
+python3 bench/compare.py "$@"
+exec python3 bench/compare_redis.py

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,11 @@
 #include "base/status.h"
 
 namespace coterie::keyspace {
+
+inline constexpr std::size_t kNameBytesMax = 64;
+inline constexpr std::uint32_t kReplicasMax = 15;
+inline constexpr std::uint32_t kShardsMax = 1024;
+inline constexpr std::uint32_t kRedisDatabaseMax = 1023;
 
 /// Who orders the events of a keyspace, and when (design: one table of promises).
 enum class Replication : std::uint8_t { kRaft = 1, kPaxos = 2, kLeaderless = 3 };
@@ -32,11 +38,13 @@ struct Promise {
   Durability durability = Durability::kQuorumFsync;
   std::uint32_t shards = 0;  ///< a power of two; 0: the kind's default (raft 1, others 16)
   std::uint32_t redis_database = 0;
+  friend bool operator==(const Promise&, const Promise&) = default;
 };
 
 std::string_view ToText(Replication replication);
 std::string_view ToText(Conflict conflict);
 std::string_view ToText(Durability durability);
+/// Errors of the three: kInvalidArgument, naming the words there are.
 Result<Replication> ParseReplication(std::string_view text);
 Result<Conflict> ParseConflict(std::string_view text);
 Result<Durability> ParseDurability(std::string_view text);

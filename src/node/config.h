@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "keyspace/promise.h"
 #include "runtime/network.h"
 
 namespace coterie::node {
@@ -15,8 +16,11 @@ namespace coterie::node {
 struct MemberConfig {
   NodeId id;
   std::string name;
-  runtime::Address peer;  ///< node-to-node
-  runtime::Address etcd;  ///< what etcd clients are told
+  runtime::Address peer;        ///< node-to-node
+  runtime::Address etcd;        ///< what etcd clients are told
+  runtime::Address redis = {};  ///< port 0: not known
+  runtime::Address admin = {};
+  std::string failure_domain = {};  ///< "": its own
 };
 
 /// Everything a node is started with. Filled by cli/ from file, environment and flags; by sim/ in
@@ -28,9 +32,17 @@ struct NodeConfig {
   std::string data_dir;
   runtime::Address peer_listen;
   runtime::Address etcd_listen;
+  runtime::Address redis_listen;  ///< port 0: no Redis door
   runtime::Address admin_listen;
-  std::vector<MemberConfig> members;  ///< all of them, this node included
-  bool demo = false;                  ///< faults may be injected through the admin door
+  /// The first start of a cluster: all of its nodes, this one included. Later the cluster map says.
+  std::vector<MemberConfig> members;
+  /// The first start of a node that joins: peer addresses of nodes that are in the cluster. No
+  /// `members` and no `id` then; a restart needs neither.
+  std::vector<runtime::Address> join;
+  std::string failure_domain;  ///< of this node; "": its own
+  /// Made beside `main` when the cluster is new.
+  std::vector<keyspace::Promise> default_keyspaces;
+  bool demo = false;  ///< faults may be injected through the admin door
 
   Duration heartbeat_interval = 100ms;
   Duration election_timeout = 1000ms;

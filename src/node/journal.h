@@ -22,6 +22,7 @@ class Journal {
   /// WAL places that no shard of a keyspace has.
   static constexpr ShardId kLeaderless{2};
   static constexpr ShardId kPaxos{3};
+  static constexpr std::size_t kRecordBytesMax = 32u << 20;
 
   /// `recovered`: what the WAL held for `place`.
   Journal(runtime::World& world, storage::Wal& wal, ShardId place, storage::WalShard recovered);
@@ -32,17 +33,22 @@ class Journal {
   Status Replay(LogIndex after, const std::function<Status(std::string_view record)>& replay);
 
   /// Adds a record to this turn's entry, and answers the entry's position. It is written at the
-  /// turn's end; `lazy` ones wait up to a second for company that is not, or for the timer.
+  /// turn's end; `lazy` ones wait up to a second for company that is not, or for the timer. A turn
+  /// of many megabytes takes several entries. Requires: at most kRecordBytesMax bytes.
   LogIndex Append(std::string_view record, bool lazy = false);
   LogIndex last() const;     ///< the newest position given out
   LogIndex durable() const;  ///< everything up to here survives a crash
-  /// Answers when `position` is durable. A failed fsync crashes the node: nobody is answered.
+  /// Answers when `position` is durable; does not hurry what is lazy. A failed fsync crashes the
+  /// node: nobody is answered.
   runtime::Task<void> Durable(LogIndex position);
   /// Calls back, in a turn of its own, whenever durable() has moved; at most one listener.
   void OnDurable(std::function<void()> listener);
   /// Records up to `position` are no longer needed for recovery.
   void Trim(LogIndex position);
-  std::uint64_t bytes() const;  ///< kept since the last Trim
+  /// Writes what is lazy now, and answers when everything appended before is durable.
+  runtime::Task<void> Flush();
+  std::uint64_t bytes() const;    ///< kept since the last Trim
+  std::uint64_t waiting() const;  ///< bytes that are not durable yet: the caller's to bound
 
  private:
   struct State;

@@ -15,15 +15,16 @@ constexpr Duration kRevocationRetry = 3s;
 constexpr Duration kGranularity = 250ms;
 }  // namespace
 
-LeaseService::LeaseService(runtime::World& world, kv::Store& store, RaftReplica& replica,
-                           Transport& transport)
-    : world_(world), replica_(replica), transport_(transport), keeper_(store) {}
+LeaseService::LeaseService(runtime::World& world, ShardId shard, kv::Store& store,
+                           RaftReplica& replica, Transport& transport)
+    : world_(world), shard_(shard), replica_(replica), transport_(transport), keeper_(store) {}
 
 void LeaseService::Start() {
   for (const Method method : {Method::kLeaseRenew, Method::kLeaseRemaining}) {
-    transport_.OnCall(method, [this, method](NodeId, std::string body, Instant deadline) {
-      return Answer(method, std::move(body), deadline);
-    });
+    transport_.OnShardCall(shard_, method,
+                           [this, method](NodeId, std::string body, Instant deadline) {
+                             return Answer(method, std::move(body), deadline);
+                           });
   }
   scope_.Spawn(ExpiryLoop());
 }
@@ -104,8 +105,8 @@ runtime::Task<Result<std::int64_t>> LeaseService::AskLeader(Method method, std::
       peer::LeaseQuestion question;
       question.set_id(id);
       const Instant try_until = std::min(deadline, world_.Now() + 1s);
-      auto reply =
-          co_await transport_.Call(status.leader, method, question.SerializeAsString(), try_until);
+      auto reply = co_await transport_.Call(status.leader, method, question.SerializeAsString(),
+                                            try_until, shard_);
       if (reply) {
         peer::LeaseAnswer parsed;
         if (!parsed.ParseFromString(*reply)) co_return Fail(ErrorCode::kMalformed, "lease answer");

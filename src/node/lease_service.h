@@ -11,7 +11,8 @@ namespace coterie::node {
 /// lease.
 class LeaseService {
  public:
-  LeaseService(runtime::World& world, kv::Store& store, RaftReplica& replica, Transport& transport);
+  LeaseService(runtime::World& world, ShardId shard, kv::Store& store, RaftReplica& replica,
+               Transport& transport);
   void Start();
 
   /// Seconds granted again, 0 if there is no such lease. Errors: kNoLeader, kTimedOut.
@@ -28,6 +29,7 @@ class LeaseService {
   void FollowLeadership();
 
   runtime::World& world_;
+  const ShardId shard_;
   RaftReplica& replica_;
   Transport& transport_;
   kv::LeaseKeeper keeper_;

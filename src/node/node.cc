@@ -1,27 +1,21 @@
 #include "node/node.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <utility>
 
-#include "base/assert.h"
 #include "base/coding.h"
+#include "node/control_keyspace.h"
 #include "node/identity.h"
-#include "node/lease_service.h"
-#include "node/raft_codec.h"
-#include "node/raft_replica.h"
-#include "node/recovery.h"
+#include "node/join.h"
+#include "node/raft_groups.h"
 #include "node/transport.h"
 #include "storage/durable_dir.h"
-#include "storage/engine_home.h"
 
 namespace coterie::node {
 
 namespace {
-constexpr ShardId kMainShard(1);
-constexpr std::size_t kPurgeRecords = 256;
-constexpr Duration kPurgePause = 5ms;
-constexpr Duration kPurgeIdle = 500ms;
+constexpr Duration kLook = 1s;
+constexpr Duration kReportPatience = 5s;
 }  // namespace
 
 std::uint64_t ClusterIdOf(std::string_view cluster) {
@@ -31,158 +25,238 @@ std::uint64_t ClusterIdOf(std::string_view cluster) {
 }
 
 struct Node::Parts {
-  Parts(runtime::World& w, NodeConfig c)
+  Parts(runtime::World& w, NodeConfig c, storage::EngineFactory e)
       : world(w),
         config(std::move(c)),
         cluster_id(ClusterIdOf(config.cluster)),
-        store(w.executor(), kv::StoreOptions{}) {}
+        engines(std::move(e)) {}
   ~Parts() {
     if (transport) transport->Stop();  // its tasks run handlers of the members below it
   }
 
   runtime::World& world;
-  const NodeConfig config;
+  NodeConfig config;
   const std::uint64_t cluster_id;
+  const storage::EngineFactory engines;
   std::unique_ptr<runtime::File> lock;
   std::unique_ptr<runtime::Listener> listener;
+  Identity identity;
+  placement::ClusterMapPtr book;  // what was told when it joined
   std::unique_ptr<storage::Wal> wal;
-  std::unique_ptr<storage::EngineHome> home;
-  kv::Store store;
   std::unique_ptr<Transport> transport;
-  std::unique_ptr<RaftReplica> replica;
-  std::unique_ptr<LeaseService> leases;
-  LogIndex committed_at_start;
+  std::unique_ptr<GroupHost> host;
+  std::unique_ptr<RaftGroups> groups;
+  std::unique_ptr<ControlKeyspace> control;
+  bool told_of_removal = false;
   runtime::Scope scope;
 
-  runtime::Task<Status> OpenStorage(storage::EngineFactory engines);
-  runtime::Task<void> PurgeLoop();
+  runtime::Task<Status> TakeIdentity();
+  runtime::Task<Status> OpenStorage();
+  void Connect();
+  runtime::Task<void> FollowLoop();
+  runtime::Task<void> ReportMoves();
+  void SyncPeers();
+  Status OnStranger(NodeId id) const;
+  placement::ClusterMapPtr KnownMap() const;
+  std::vector<Member> Machines() const;
 };
 
 runtime::Task<Result<std::unique_ptr<Node>>> Node::Start(runtime::World& world, NodeConfig config,
                                                          storage::EngineFactory engines) {
-  const bool known = std::any_of(config.members.begin(), config.members.end(),
-                                 [&](const MemberConfig& m) { return m.id == config.id; });
-  if (!known) co_return Fail(ErrorCode::kInvalidConfig, "this node is not among the members");
-  auto parts = std::make_unique<Parts>(world, std::move(config));
+  auto parts = std::make_unique<Parts>(world, std::move(config), std::move(engines));
   COT_CO_ASSIGN(parts->listener, world.network().Listen(parts->config.peer_listen));
-  COT_CO_TRY(co_await parts->OpenStorage(std::move(engines)));
-  parts->transport->Start(std::move(parts->listener));
-  parts->replica->Start();
-  parts->leases->Start();
-  parts->scope.Spawn(parts->PurgeLoop());
+  COT_CO_TRY(co_await parts->TakeIdentity());
+  COT_CO_TRY(co_await parts->OpenStorage());
+  parts->Connect();
+  parts->groups->Start();
+  parts->control->Start();
+  parts->scope.Spawn(parts->FollowLoop());
   co_return std::unique_ptr<Node>(new Node(std::move(parts)));
 }
 
-runtime::Task<Status> Node::Parts::OpenStorage(storage::EngineFactory engines) {
+runtime::Task<Status> Node::Parts::TakeIdentity() {
   const std::string dir = config.data_dir;
-  COT_CO_TRY(co_await storage::MakeDirDurable(world.disk(), dir));
-  COT_CO_ASSIGN(lock, co_await world.disk().Lock(dir + "/lock"));
-  COT_CO_TRY(co_await CheckIdentity(world.disk(), dir, config.cluster, config.id));
+  runtime::Disk& disk = world.disk();
+  COT_CO_TRY(co_await storage::MakeDirDurable(disk, dir));
+  COT_CO_ASSIGN(lock, co_await disk.Lock(dir + "/lock"));
+  COT_CO_ASSIGN(const auto known, co_await ReadIdentity(disk, dir, config.cluster));
+  std::vector<NodeId> founders;
+  if (!known && !config.join.empty()) {
+    config.id = NodeId();
+    COT_CO_ASSIGN(Joined joined, co_await JoinCluster(&world, &config, cluster_id));
+    COT_CO_TRY(co_await WriteBook(disk, dir, std::move(joined.map)));
+    config.id = joined.id;
+  } else if (!known) {
+    for (const MemberConfig& member : config.members) founders.push_back(member.id);
+    std::sort(founders.begin(), founders.end());
+    if (!std::binary_search(founders.begin(), founders.end(), config.id)) {
+      co_return Fail(ErrorCode::kInvalidConfig, "this node is not among the members");
+    }
+  }
+  COT_CO_ASSIGN(identity, co_await BeginIncarnation(disk, dir, config.cluster, config.id,
+                                                    std::move(founders)));
+  config.id = identity.node;
+  COT_CO_ASSIGN(auto map, co_await ReadBook(disk, dir));
+  book = std::make_shared<const placement::ClusterMap>(std::move(map));
+  co_return Ok();
+}
 
+runtime::Task<Status> Node::Parts::OpenStorage() {
   storage::WalOptions wal_options;
   wal_options.segment_bytes = config.wal_segment_bytes;
   // All that may be proposed and not committed can come in one turn, and has headers on top.
   wal_options.batch_bytes_max = 4 * raft::Config{}.uncommitted_bytes_max;
-  COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, dir + "/wal", wal_options));
-  home = std::make_unique<storage::EngineHome>(world, std::move(engines), dir + "/state");
-  COT_CO_ASSIGN(auto engine, co_await home->OpenCurrent());
-  COT_CO_TRY(store.Load(*engine));
-  auto shards = wal->TakeRecovered();
-  COT_CO_ASSIGN(Recovered recovered,
-                Recover(config, std::move(shards[kMainShard]), store, *engine));
-  if (recovered.reset_log) {
-    const raft::Restored& restored = recovered.restored;
-    storage::WalBatch batch;
-    batch.PutCompaction(kMainShard, restored.compacted, restored.compacted_term);
-    batch.PutHardState(kMainShard, EncodeHardState({restored.hard_state, restored.configuration}));
-    COT_CO_TRY(co_await wal->Append(std::move(batch)));
-  }
-  committed_at_start = recovered.restored.hard_state.commit;
-  world.log().Info("node", "recovered: term {}, log ({}, {}], applied {}",
-                   recovered.restored.hard_state.term.value, recovered.restored.compacted.value,
-                   recovered.restored.compacted.value + recovered.restored.entries.size(),
-                   recovered.restored.applied.value);
-
+  COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, config.data_dir + "/wal", wal_options));
   transport = std::make_unique<Transport>(world, config.id, cluster_id, config.members,
                                           Transport::Limits{});
-  RaftReplicaOptions options;
-  options.shard = kMainShard;
-  options.raft.self = config.id;
-  options.raft.election_timeout = config.election_timeout;
-  options.raft.heartbeat_interval = config.heartbeat_interval;
-  options.leader_patience = 3 * config.election_timeout;
-  options.log_entries_kept = config.log_entries_kept;
-  options.snapshot_every_entries = config.snapshot_every_entries;
-  replica = std::make_unique<RaftReplica>(world, *wal, *transport, *home, std::move(engine), store,
-                                          options, std::move(recovered.restored));
-  leases = std::make_unique<LeaseService>(world, store, *replica, *transport);
+  host = std::make_unique<GroupHost>(GroupHost{world, config, config.id, *wal, *transport});
+  groups = std::make_unique<RaftGroups>(*host, engines, cluster_id, identity.founders,
+                                        wal->TakeRecovered(), [this] { return Machines(); });
+  COT_CO_TRY(co_await groups->Open());
+
+  std::vector<placement::NodeInfo> first;
+  for (const MemberConfig& member : config.members) {
+    const auto& founders = identity.founders;
+    const bool founder = std::find(founders.begin(), founders.end(), member.id) != founders.end();
+    if (founder) first.push_back(InfoOf(member));
+  }
+  if (first.size() != identity.founders.size()) first.clear();  // addresses are missing
+  control = std::make_unique<ControlKeyspace>(
+      world, config, config.id, std::move(first), groups->control_state(), groups->control(),
+      [this](NodeId node) { return groups->HasVote(node); });
   co_return Ok();
 }
 
-runtime::Task<void> Node::Parts::PurgeLoop() {
+void Node::Parts::Connect() {
+  transport->OnMessage(FrameType::kRaft,
+                       [this](NodeId from, std::string_view body) { groups->OnRaft(from, body); });
+  transport->OnLost([this](NodeId peer) { groups->OnUnreachable(peer); });
+  transport->OnStranger([this](const MemberConfig& member) { return OnStranger(member.id); });
+  transport->OnGuest([this](NodeId, std::string body, Instant deadline) {
+    return control->OnJoin(std::move(body), deadline);
+  });
+  MemberConfig self{.id = config.id, .name = config.name, .peer = config.peer_listen, .etcd = {}};
+  for (const MemberConfig& member : config.members) {
+    if (member.id == config.id) self = member;
+  }
+  transport->SetPeer(self);
+  SyncPeers();
+  transport->Start(std::move(listener));
+}
+
+placement::ClusterMapPtr Node::Parts::KnownMap() const {
+  placement::ClusterMapPtr map = groups->control_state().map();
+  return map->version == 0 ? book : map;
+}
+
+void Node::Parts::SyncPeers() {
+  const placement::ClusterMapPtr map = KnownMap();
+  if (map->version == 0) return;  // the configuration is all there is
+  for (const auto& [id, info] : map->nodes) {
+    if (const auto member = MemberOf(info)) transport->SetPeer(*member);
+  }
+  for (const PeerStatus& peer : transport->peers()) {
+    // One that the map does not know yet may stay; so may one that a group still needs to go on.
+    const bool removed = !map->nodes.contains(peer.id) && peer.id.value < map->next_node;
+    if (removed && !groups->IsMember(peer.id)) transport->RemovePeer(peer.id);
+  }
+}
+
+Status Node::Parts::OnStranger(NodeId id) const {
+  const placement::ClusterMapPtr map = KnownMap();
+  if (map->version == 0) return Fail(ErrorCode::kNoNode, "the cluster has no such member");
+  if (map->nodes.contains(id) || id.value >= map->next_node) return Ok();
+  return Fail(ErrorCode::kNoNode,
+              "node " + std::to_string(id.value) + " was removed from the cluster");
+}
+
+runtime::Task<void> Node::Parts::FollowLoop() {
+  std::uint64_t flushed = groups->control_state().map()->version;
   for (;;) {
-    auto more = store.PurgeSome(kPurgeRecords);
-    if (!more) {
-      world.Crash(Describe(more.error()));
+    SyncPeers();
+    Status followed = co_await groups->Follow();
+    const placement::ClusterMapPtr map = groups->control_state().map();
+    if (followed && map->version != flushed) {
+      // A restart then knows its peers and its groups before any leader calls.
+      followed = co_await groups->control().Flush();
+      flushed = map->version;
+    }
+    if (!followed) {
+      world.Crash(Describe(followed.error()));
       co_return;
     }
-    co_await runtime::Sleep(world.executor(), *more ? kPurgePause : kPurgeIdle);
+    const bool removed =
+        map->version != 0 && !map->nodes.contains(config.id) && config.id.value < map->next_node;
+    if (removed && !std::exchange(told_of_removal, true)) {
+      world.log().Error("node", "this node was removed from the cluster: stop it");
+    }
+    co_await ReportMoves();
+    if (map != groups->control_state().map()) continue;
+    const Instant next = world.Now() + kLook;
+    co_await groups->control_state().changed().WaitUntil(next);
   }
+}
+
+runtime::Task<void> Node::Parts::ReportMoves() {
+  for (const RaftGroups::Move& move : groups->FinishedMoves()) {
+    const Instant deadline = world.Now() + kReportPatience;
+    auto told = co_await control->ReportReplica(move.shard, move.epoch, move.node, deadline);
+    if (!told) world.log().Warn("node", "report: {}", Describe(told.error()));
+  }
+}
+
+std::vector<Member> Node::Parts::Machines() const {
+  std::vector<Member> all;
+  const auto add = [&all](NodeId id, std::string name, std::string peer, std::string etcd) {
+    all.push_back({.id = id,
+                   .name = std::move(name),
+                   .peer_url = "http://" + std::move(peer),
+                   .client_url = "http://" + std::move(etcd)});
+  };
+  const placement::ClusterMapPtr map = KnownMap();
+  for (const auto& [id, info] : map->nodes) add(id, info.name, info.peer, info.etcd);
+  if (!all.empty()) return all;
+  for (const MemberConfig& m : config.members) add(m.id, m.name, ToText(m.peer), ToText(m.etcd));
+  return all;
 }
 
 Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Node::~Node() = default;
 
 runtime::Task<void> Node::PrepareToStop(Instant deadline) {
-  const ReplicaStatus status = parts_->replica->status();
-  if (!status.leading) co_return;
-  const raft::Raft& core = parts_->replica->core();
-  NodeId best;
-  for (const NodeId voter : core.configuration().voters) {
-    if (voter == status.self || !parts_->transport->connected(voter)) continue;
-    if (best == NodeId() || core.MatchIndex(voter) > core.MatchIndex(best)) best = voter;
-  }
-  if (best == NodeId()) co_return;
-  auto moved = co_await parts_->replica->TransferLeadership(best, deadline);
-  if (!moved)
-    parts_->world.log().Warn("node", "leadership stays here: {}", Describe(moved.error()));
+  co_await parts_->groups->HandOver(deadline);
 }
 
 runtime::World& Node::world() { return parts_->world; }
-Replica& Node::replica() { return *parts_->replica; }
-kv::Store& Node::store() { return parts_->store; }
+Replica& Node::replica() { return parts_->groups->main().replica(); }
+kv::Store& Node::store() { return parts_->groups->main().store(); }
 std::uint64_t Node::cluster_id() const { return parts_->cluster_id; }
-
-std::vector<Member> Node::members() const {
-  const raft::Configuration& configuration = parts_->replica->core().configuration();
-  std::vector<Member> all;
-  for (const MemberConfig& m : parts_->config.members) {
-    const auto& learners = configuration.learners;
-    all.push_back({.id = m.id,
-                   .name = m.name,
-                   .peer_url = "http://" + ToText(m.peer),
-                   .client_url = "http://" + ToText(m.etcd),
-                   .learner = std::find(learners.begin(), learners.end(), m.id) != learners.end()});
-  }
-  return all;
-}
+std::vector<Member> Node::members() const { return parts_->groups->main().members(); }
 
 runtime::Task<Result<std::int64_t>> Node::LeaseRenew(std::int64_t id, Instant deadline) {
-  return parts_->leases->Renew(id, deadline);
+  return parts_->groups->main().LeaseRenew(id, deadline);
 }
 
 runtime::Task<Result<std::int64_t>> Node::LeaseRemaining(std::int64_t id, Instant deadline) {
-  return parts_->leases->Remaining(id, deadline);
+  return parts_->groups->main().LeaseRemaining(id, deadline);
 }
+
+KvKeyspace* Node::kv(ShardId shard) { return parts_->groups->kv(shard); }
+RaftReplica* Node::raft_replica(ShardId shard) {
+  if (shard == ShardId(0)) return &parts_->groups->control().replica();
+  KvGroup* const kv = parts_->groups->kv(shard);
+  return kv == nullptr ? nullptr : &kv->group().replica();
+}
+Control& Node::control() { return *parts_->control; }
+std::uint16_t Node::incarnation() const { return parts_->identity.incarnation; }
+storage::WalShard Node::TakeJournal(ShardId place) { return parts_->groups->TakeJournal(place); }
 
 const NodeConfig& Node::config() const { return parts_->config; }
+const storage::EngineFactory& Node::engines() const { return parts_->engines; }
+storage::Wal& Node::wal() { return *parts_->wal; }
 Transport& Node::transport() { return *parts_->transport; }
-RaftReplica& Node::raft_replica() { return *parts_->replica; }
+RaftReplica& Node::raft_replica() { return parts_->groups->main().group().replica(); }
 storage::WalStats Node::wal_stats() const { return parts_->wal->stats(); }
-
-bool Node::ready() const {
-  const ReplicaStatus status = parts_->replica->status();
-  return status.leader != NodeId() && status.applied >= parts_->committed_at_start;
-}
+bool Node::ready() const { return parts_->groups->main().group().ready(); }
 
 }  // namespace coterie::node

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "model/kv/store.h"
 #include "node/config.h"
+#include "node/control.h"
 #include "node/replica.h"
 #include "runtime/network.h"
 #include "runtime/world.h"
@@ -46,13 +47,16 @@ class KvKeyspace {
 class RaftReplica;
 class Transport;
 
-/// One machine of a cluster: its data directory, its connections to the others, and its replica of
-/// the `main` keyspace. Doors stand on it; it knows none of them.
+/// One machine of a cluster: its data directory, its connections to the others, and its replicas
+/// of ordered shards; as a KvKeyspace it is the one named `main`. Doors stand on it; it knows none
+/// of them.
 class Node final : public KvKeyspace {
  public:
-  /// Opens or creates the data directory, recovers, and joins the others. Errors, all before
+  /// Opens or creates the data directory, recovers, and joins the others; a new node that is to
+  /// join a cluster (config.join) first asks its nodes, for as long as it takes. Errors, all before
   /// anything is promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData,
-  /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig.
+  /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig; joining: kWrongCluster,
+  /// kInvalidArgument.
   static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world,
                                                             NodeConfig config,
                                                             storage::EngineFactory engines);
@@ -70,9 +74,21 @@ class Node final : public KvKeyspace {
   runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
   runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
 
+  /// This node's replica of a raft keyspace; nullptr: it has none, or the shard is not one's.
+  KvKeyspace* kv(ShardId shard);
+  /// The Raft replica of any ordered shard, control's included; nullptr as for kv().
+  RaftReplica* raft_replica(ShardId shard);
+  Control& control();
+  /// Of this start of the node: no other start had it. For clock::MakeActor.
+  std::uint16_t incarnation() const;
+  /// What the WAL held at a place of a Journal's; moved out once.
+  storage::WalShard TakeJournal(ShardId place);
+
   const NodeConfig& config() const;
+  const storage::EngineFactory& engines() const;
+  storage::Wal& wal();
   Transport& transport();
-  RaftReplica& raft_replica();
+  RaftReplica& raft_replica();  ///< `main`'s
   storage::WalStats wal_stats() const;
   /// A leader is known and this replica has caught up with what was committed when it started.
   bool ready() const;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "consensus/raft/configuration.h"
 #include "coterie/peer.pb.h"
 #include "node/mutants.h"
 #include "node/raft_codec.h"
@@ -16,6 +17,7 @@ namespace {
 // One turn applies about this much before other work gets its turn.
 constexpr std::size_t kApplyEntriesMax = 512;
 constexpr std::size_t kApplyBytesMax = 1u << 20;
+constexpr Duration kQuietGroupLooks = 10s;
 }  // namespace
 
 RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -41,22 +43,20 @@ RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& tr
       timer_(*this),
       snapshots_(std::make_unique<SnapshotTransfer>(*this)) {}
 
-RaftReplica::~RaftReplica() { scope_.Cancel(); }
+RaftReplica::~RaftReplica() {
+  transport_.RemoveShard(options_.shard);
+  scope_.Cancel();
+}
 
 void RaftReplica::Start() {
-  transport_.OnMessage(FrameType::kRaft,
-                       [this](NodeId from, std::string_view body) { OnMessage(from, body); });
-  transport_.OnLost([this](NodeId peer) {
-    core_.OnUnreachable(peer);
-    Schedule();
-  });
-  transport_.OnCall(Method::kForwardProposal,
-                    [this](NodeId from, std::string body, Instant deadline) {
-                      return OnForwardProposal(from, std::move(body), deadline);
-                    });
-  transport_.OnCall(Method::kReadIndex, [this](NodeId from, std::string body, Instant deadline) {
-    return OnReadIndex(from, std::move(body), deadline);
-  });
+  transport_.OnShardCall(options_.shard, Method::kForwardProposal,
+                         [this](NodeId from, std::string body, Instant deadline) {
+                           return OnForwardProposal(from, std::move(body), deadline);
+                         });
+  transport_.OnShardCall(options_.shard, Method::kReadIndex,
+                         [this](NodeId from, std::string body, Instant deadline) {
+                           return OnReadIndex(from, std::move(body), deadline);
+                         });
   snapshots_->Start();
   scope_.Spawn(CompactionLoop());
   Schedule();
@@ -71,20 +71,23 @@ void RaftReplica::Tick() {
   Schedule();
 }
 
-void RaftReplica::OnMessage(NodeId from, std::string_view body) {
+void RaftReplica::OnUnreachable(NodeId peer) {
+  core_.OnUnreachable(peer);
+  Schedule();
+}
+
+void RaftReplica::OnMessage(NodeId from, std::optional<raft::Message> message) {
   if (frozen_) return;  // as if lost; Raft sends again
-  auto decoded = DecodeRaft(body);
-  if (decoded && decoded->shard != options_.shard) return;
-  if (!decoded || Contradicts(decoded->message)) {
+  if (!message || Contradicts(*message)) {
     ++malformed_messages_;
     if (!std::has_single_bit(malformed_messages_)) return;  // the log must not grow with them
     world_.log().Error(
         "raft", "{} from node {}",
-        decoded ? "a contradiction of what is committed" : "a message that cannot be read",
+        message ? "a contradiction of what is committed" : "a message that cannot be read",
         from.value);
     return;
   }
-  core_.Step(from, std::move(decoded->message), world_.Now());
+  core_.Step(from, std::move(*message), world_.Now());
   Schedule();
 }
 
@@ -265,7 +268,8 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
       const bool again =
           (placed.error().outcome == Outcome::kNotApplied || COT_NODE_MUTANT(kRetryUnknown)) &&
           (code == ErrorCode::kNotLeader || code == ErrorCode::kNoLeader ||
-           code == ErrorCode::kConnectFailed || code == ErrorCode::kProposalDropped);
+           code == ErrorCode::kConnectFailed || code == ErrorCode::kProposalDropped ||
+           code == ErrorCode::kNotReplica);
       if (!again) co_return std::unexpected(std::move(placed.error()));
     }
     // It did not happen and will not: try again while somebody may lead.
@@ -309,7 +313,7 @@ runtime::Task<Result<bool>> RaftReplica::Place(Proposals::Waiter* waiter, std::s
   // A leader that was cut off never answers: after this time only the log is waited for.
   const Instant word_until = std::min(deadline, world_.Now() + options_.raft.election_timeout);
   auto answer = co_await transport_.Call(leader, Method::kForwardProposal,
-                                         request.SerializeAsString(), word_until);
+                                         request.SerializeAsString(), word_until, options_.shard);
   if (waiter->slot().set()) co_return true;
   if (!answer) {
     // The leader may have it: whatever becomes of it shows here, or nobody can say.
@@ -354,6 +358,43 @@ runtime::Task<Status> RaftReplica::TransferLeadership(NodeId to, Instant deadlin
   co_return Ok();
 }
 
+bool RaftReplica::ConfigurationSettled() const {
+  const raft::Configuration& newest = core_.configuration();
+  return !raft::IsJoint(newest) && core_.ConfigurationAt(core_.commit_index()) == newest;
+}
+
+runtime::Task<Status> RaftReplica::ChangeMembership(std::vector<NodeId> voters,
+                                                    std::vector<NodeId> learners,
+                                                    Instant deadline) {
+  if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
+  const Term term = core_.term();
+  auto index = core_.ProposeConfiguration(std::move(voters), std::move(learners));
+  if (!index) co_return std::unexpected(std::move(index.error()));
+  Schedule();
+  // The joint phase ends by itself: the leader appends the second configuration.
+  while (core_.commit_index() < *index || !ConfigurationSettled()) {
+    if (core_.term() != term) co_return FailUnknown(ErrorCode::kLeaderChanged, "membership");
+    if (world_.Now() >= deadline) co_return FailUnknown(ErrorCode::kTimedOut, "membership");
+    const Instant look_again = std::min(deadline, world_.Now() + 10ms);
+    co_await applied_changed_.WaitUntil(look_again);
+  }
+  if (core_.term() != term) co_return FailUnknown(ErrorCode::kLeaderChanged, "membership");
+  co_return Ok();
+}
+
+void RaftReplica::Stop() {
+  transport_.RemoveShard(options_.shard);
+  frozen_ = true;
+  snapshots_->Stop();
+  scope_.Cancel();
+  proposals_.Abandon();
+  for (auto& [id, slot] : reads_) slot->Set(Fail(ErrorCode::kNotLeader));
+}
+
+std::string RaftReplica::HardStateOfNonMember() const {
+  return EncodeHardState({{hard_state_.term, hard_state_.vote, LogIndex()}, {}});
+}
+
 ReplicaStatus RaftReplica::status() const {
   const auto& learners = core_.configuration().learners;
   return {
@@ -367,13 +408,27 @@ ReplicaStatus RaftReplica::status() const {
       .learner = std::find(learners.begin(), learners.end(), options_.raft.self) != learners.end()};
 }
 
+bool RaftReplica::HoldsOldSegments() const {
+  const bool old = wal_.stats().bytes - old_wal_bytes_ >= options_.wal_bytes_behind_max;
+  return old && core_.compacted_index() < core_.last_index();
+}
+
+LogIndex RaftReplica::Forgettable(LogIndex applied) const {
+  const bool short_of_memory = core_.log_bytes() > options_.log_bytes_max;
+  const std::uint64_t kept = short_of_memory ? 0 : options_.log_entries_kept;
+  const LogIndex beyond_kept(applied.value - std::min(applied.value, kept));
+  return HoldsOldSegments() ? std::max(beyond_kept, std::min(old_, applied)) : beyond_kept;
+}
+
 runtime::Task<void> RaftReplica::CompactionLoop() {
   for (;;) {
     const LogIndex applied = machine_.applied();
     const bool due = applied - flushed_ >= options_.snapshot_every_entries ||
-                     (core_.log_bytes() > options_.log_bytes_max && applied > flushed_);
+                     (core_.log_bytes() > options_.log_bytes_max && applied > flushed_) ||
+                     HoldsOldSegments();
     if (!due || frozen_) {
-      co_await applied_changed_.Wait();
+      const Instant look_again = world_.Now() + kQuietGroupLooks;
+      co_await applied_changed_.WaitUntil(look_again);
       continue;
     }
     // A snapshot may replace the engine meanwhile: it must outlive its flush.
@@ -388,11 +443,12 @@ runtime::Task<void> RaftReplica::CompactionLoop() {
       co_return;
     }
     flushed_ = applied;
-    const bool short_of_memory = core_.log_bytes() > options_.log_bytes_max;
-    const std::uint64_t kept = short_of_memory ? 0 : options_.log_entries_kept;
-    if (applied.value <= kept || LogIndex(applied.value - kept) <= core_.compacted_index())
-      continue;
-    const LogIndex upto(applied.value - kept);
+    const LogIndex upto = Forgettable(applied);
+    if (HoldsOldSegments()) {
+      old_ = core_.last_index();
+      old_wal_bytes_ = wal_.stats().bytes;
+    }
+    if (upto <= core_.compacted_index()) continue;
     const auto term = core_.TermAt(upto);
     COT_ASSERT(term.has_value());
     compacted_configuration_ = core_.ConfigurationAt(upto);

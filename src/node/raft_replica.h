@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct RaftReplicaOptions {
   std::uint64_t log_entries_kept = 5000;
   std::uint64_t snapshot_every_entries = 50000;
   std::size_t log_bytes_max = 64u << 20;  ///< in memory; over it the log is cut earlier
+  /// The WAL keeps every segment with an entry that a group still holds, so a quiet group must not
+  /// hold old ones: entries from before so many bytes of everybody's are let go.
+  std::uint64_t wal_bytes_behind_max = 128u << 20;
 };
 
 /// Drives one Raft core on one node: persist -> send -> apply, in the order Output asks for. Knows
@@ -46,8 +50,12 @@ class RaftReplica final : public Replica {
               model::StateMachine& machine, RaftReplicaOptions options, raft::Restored restored);
   ~RaftReplica() override;
 
-  /// Registers with the transport and starts its timers.
+  /// Registers its calls with the transport and starts its timers.
   void Start();
+  /// A Raft message for this shard; nullopt: it could not be read.
+  void OnMessage(NodeId from, std::optional<raft::Message> message);
+  /// The connection to `peer` is lost.
+  void OnUnreachable(NodeId peer);
 
   runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> Propose(
       std::string command, Instant deadline) override;
@@ -60,8 +68,25 @@ class RaftReplica final : public Replica {
   runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) override;
   ReplicaStatus status() const override;
 
+  /// Moves the group to these voters and learners, and answers when that is committed and the old
+  /// ones have no say any more [Raft §6]. Errors: kNotLeader, kProposalDropped (another change, or
+  /// a transfer of leadership, is under way), kInvalidArgument (not applied); kLeaderChanged,
+  /// kTimedOut (unknown).
+  runtime::Task<Status> ChangeMembership(std::vector<NodeId> voters, std::vector<NodeId> learners,
+                                         Instant deadline);
+  /// The configuration in force is committed, and not a joint one.
+  bool ConfigurationSettled() const;
+
+  /// Ends this replica's part in its group for good: it neither hears nor speaks. Who waits for a
+  /// proposal is answered kStopped (unknown); later requests kNoLeader.
+  void Stop();
+  /// What a replica that was taken out must still remember: its vote, and that it is no member.
+  std::string HardStateOfNonMember() const;
+
   const raft::Raft& core() const { return core_; }
   storage::Engine& engine() { return *engine_; }
+  /// Outlives a snapshot's installation as long as it is held.
+  std::shared_ptr<storage::Engine> shared_engine() { return engine_; }
   /// Messages that were not the protocol's, or denied what is committed: damage, or a node with
   /// another cluster's or an older data directory.
   std::uint64_t malformed_messages() const { return malformed_messages_; }
@@ -103,7 +128,6 @@ class RaftReplica final : public Replica {
   runtime::Task<void> Write(storage::WalBatch batch);
   void PutHardState(storage::WalBatch& batch);
   void ApplyCommitted();
-  void OnMessage(NodeId from, std::string_view body);
   /// Whether `message` denies an entry that is committed here: no leader of a sound group does.
   bool Contradicts(const raft::Message& message) const;
   bool leading() const { return core_.role() == raft::Role::kLeader; }
@@ -121,6 +145,9 @@ class RaftReplica final : public Replica {
   runtime::Task<void> WaitApplied(LogIndex index);
 
   runtime::Task<void> CompactionLoop();
+  /// What the log may forget once the state is durable up to `applied`.
+  LogIndex Forgettable(LogIndex applied) const;
+  bool HoldsOldSegments() const;
 
   runtime::World& world_;
   storage::Wal& wal_;
@@ -136,8 +163,10 @@ class RaftReplica final : public Replica {
 
   std::deque<PendingWrite> writes_;  // given to the WAL, in order
   std::deque<raft::EntryPtr> to_apply_;
-  LogIndex flushed_;     // the engine is durable up to here
-  bool frozen_ = false;  // a snapshot is being installed: the core stands still
+  LogIndex flushed_;                 // the engine is durable up to here
+  LogIndex old_;                     // entries up to here were there when the WAL had
+  std::uint64_t old_wal_bytes_ = 0;  // written so much
+  bool frozen_ = false;              // a snapshot is being installed: the core stands still
 
   Proposals proposals_;
   std::uint64_t next_proposal_;

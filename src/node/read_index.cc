@@ -73,7 +73,7 @@ runtime::Task<Result<LogIndex>> RaftReplica::AskReadIndex(Instant deadline) {
   if (leader == NodeId()) co_return Fail(ErrorCode::kNoLeader);
   // A lost question is asked again soon, with a new number: an old answer must not serve it.
   const Instant try_until = std::min(deadline, world_.Now() + options_.raft.election_timeout);
-  auto answer = co_await transport_.Call(leader, Method::kReadIndex, {}, try_until);
+  auto answer = co_await transport_.Call(leader, Method::kReadIndex, {}, try_until, options_.shard);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   peer::ReadIndexAnswer parsed;
   if (!parsed.ParseFromString(*answer)) co_return Fail(ErrorCode::kMalformed, "read index");

@@ -9,12 +9,6 @@
 namespace coterie::node {
 namespace {
 
-raft::Configuration FirstConfiguration(const NodeConfig& config) {
-  raft::Configuration first;
-  for (const MemberConfig& member : config.members) first.voters.push_back(member.id);
-  return first;
-}
-
 /// The installed snapshot's mark, if the engine came from one.
 Result<std::optional<SnapshotMark>> ReadMark(const storage::Engine& engine) {
   COT_ASSIGN(const auto bytes, engine.Get(SnapshotMarkKey()));
@@ -45,11 +39,11 @@ Status TakeEntries(std::vector<storage::WalEntry> entries, raft::Restored& resto
 
 }  // namespace
 
-Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
+Result<Recovered> Recover(raft::Configuration first, storage::WalShard shard,
                           const model::StateMachine& machine, const storage::Engine& engine) {
   Recovered out;
   raft::Restored& restored = out.restored;
-  restored.configuration = FirstConfiguration(config);
+  restored.configuration = std::move(first);
   if (!shard.hard_state.empty()) {
     const auto stored = DecodeHardState(shard.hard_state);
     if (!stored) return Fail(ErrorCode::kCorruptLog, "hard state");

@@ -2,7 +2,6 @@
 
 #include "consensus/raft/raft.h"
 #include "model/state_machine.h"
-#include "node/config.h"
 #include "storage/engine.h"
 #include "storage/wal.h"
 
@@ -16,8 +15,9 @@ struct Recovered {
 };
 
 /// Joins what the WAL and the engine held into the state of a Raft replica. `machine` is loaded
-/// from `engine`. Errors: kCorruptState, kCorruptLog.
-Result<Recovered> Recover(const NodeConfig& config, storage::WalShard shard,
+/// from `engine`; `first` is in force where nothing says otherwise. Errors: kCorruptState,
+/// kCorruptLog.
+Result<Recovered> Recover(raft::Configuration first, storage::WalShard shard,
                           const model::StateMachine& machine, const storage::Engine& engine);
 
 }  // namespace coterie::node

@@ -73,9 +73,9 @@ class RecoveryTest : public testing::Test {
       batch.Put(std::string(SnapshotMarkKey()), EncodeMark(mark));
       COT_ASSERT((*engine)->Write(std::move(batch)).has_value());
     }
-    NodeConfig config;
-    config.members = {{NodeId(1), "n1", {}, {}}, {NodeId(2), "n2", {}, {}}};
-    *out = Recover(config, std::move(*shard), Machine(left->applied), **engine);
+    raft::Configuration first;
+    first.voters = {NodeId(1), NodeId(2)};
+    *out = Recover(first, std::move(*shard), Machine(left->applied), **engine);
     if (*out) {  // what is joined is what a core can start from
       raft::Config raft;
       raft.self = NodeId(1);

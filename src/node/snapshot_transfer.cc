@@ -56,10 +56,15 @@ SnapshotTransfer::SnapshotTransfer(RaftReplica& replica) : replica_(replica) {}
 SnapshotTransfer::~SnapshotTransfer() { scope_.Cancel(); }
 
 void SnapshotTransfer::Start() {
-  replica_.transport_.OnCall(Method::kSnapshotChunk,
-                             [this](NodeId from, std::string body, Instant deadline) {
-                               return OnChunk(from, std::move(body), deadline);
-                             });
+  replica_.transport_.OnShardCall(replica_.options_.shard, Method::kSnapshotChunk,
+                                  [this](NodeId from, std::string body, Instant deadline) {
+                                    return OnChunk(from, std::move(body), deadline);
+                                  });
+}
+
+void SnapshotTransfer::Stop() {
+  scope_.Cancel();
+  incoming_.reset();
 }
 
 void SnapshotTransfer::Send(NodeId to) {
@@ -103,8 +108,8 @@ runtime::Task<Result<LogIndex>> SnapshotTransfer::StreamOnce(NodeId to) {
     message.set_chunk(std::move(chunk.bytes));
     message.set_last(chunk.last);
     const Instant deadline = replica_.world_.Now() + kChunkTimeout;
-    auto answer = co_await replica_.transport_.Call(to, Method::kSnapshotChunk,
-                                                    message.SerializeAsString(), deadline);
+    auto answer = co_await replica_.transport_.Call(
+        to, Method::kSnapshotChunk, message.SerializeAsString(), deadline, replica_.options_.shard);
     if (!answer) {
       if (replica_.world_.Now() >= give_up) co_return std::unexpected(std::move(answer.error()));
       co_await runtime::Sleep(replica_.world_.executor(), 100ms);

@@ -31,6 +31,7 @@ struct PeerStatus {
   bool connected = false;  ///< our connection to it stands
   Duration silent_for{};   ///< since anything came from it; max() if never
   LinkFault fault;
+  bool refused = false;  ///< it said that this node is not of its cluster (any more)
 };
 
 /// Messages to and from the other nodes. One connection per direction and peer; a node speaks only
@@ -53,15 +54,35 @@ class Transport {
     std::size_t accepted_max = 64;  ///< connections from others at once; over it they are refused
   };
 
+  /// `members` may include this node: what it tells strangers about itself.
   Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
             const std::vector<MemberConfig>& members, Limits limits);
   ~Transport();
 
+  /// From now on there is this peer, at this address; one that is known by another is connected
+  /// anew. Itself is ignored, but for what it says when it introduces itself.
+  void SetPeer(const MemberConfig& member);
+  /// Ends all connections with it. Not from inside one of its handlers.
+  void RemovePeer(NodeId id);
+
   /// Set before Start.
   void OnMessage(FrameType type, MessageHandler handler) { on_message_[type] = std::move(handler); }
   void OnCall(Method method, CallHandler handler) { on_call_[method] = std::move(handler); }
+  /// For calls that name `shard`, before those of OnCall; may be set at any time.
+  void OnShardCall(ShardId shard, Method method, CallHandler handler);
+  /// Takes a shard's handlers away and ends the answers under way in them: their callers are not
+  /// answered. Not from inside one of them.
+  void RemoveShard(ShardId shard);
   /// Called when the connection to a peer is lost.
   void OnLost(std::function<void(NodeId)> handler) { on_lost_ = std::move(handler); }
+
+  /// A node of this cluster that is no peer introduces itself: to become one, or to be refused with
+  /// the answer.
+  void OnStranger(std::function<Status(const MemberConfig&)> handler) {
+    on_stranger_ = std::move(handler);
+  }
+  /// The one call that a machine may make which is no node yet. `from` is 0.
+  void OnGuest(CallHandler handler) { on_guest_ = std::move(handler); }
 
   /// Accepts from `listener` and keeps connecting to every peer, until destroyed.
   void Start(std::unique_ptr<runtime::Listener> listener);
@@ -73,9 +94,10 @@ class Transport {
   void Send(NodeId to, FrameType type, std::string_view body);
 
   /// Asks and awaits the answer. Errors: kConnectFailed, kOverloaded (not applied), kTimedOut,
-  /// kConnectionClosed (unknown), and what the other side answered.
+  /// kConnectionClosed (unknown), and what the other side answered: kNotReplica (not applied) if
+  /// the method is a shard's and the other has no replica of `shard`.
   runtime::Task<Result<std::string>> Call(NodeId to, Method method, std::string body,
-                                          Instant deadline);
+                                          Instant deadline, ShardId shard = {});
 
   void SetFault(NodeId to, LinkFault fault);
   void Heal();
@@ -85,6 +107,10 @@ class Transport {
  private:
   struct Peer;
   struct Accepted;
+  struct ShardCalls {
+    std::map<Method, CallHandler> handlers;
+    runtime::Scope answers;
+  };
   struct PendingCall {
     NodeId to;
     runtime::Slot<Result<std::string>>* slot;
@@ -96,8 +122,18 @@ class Transport {
   runtime::Task<void> AcceptLoop(std::shared_ptr<runtime::Listener> listener);
   runtime::Task<void> ReadLoop(std::unique_ptr<runtime::Stream> stream);
   runtime::Task<void> CloseWhenSilent(Accepted* connection);
-  /// The node that `frame`, a connection's first, introduces; 0 if it is not let in.
-  NodeId Introduced(const net::Frame& frame) const;
+  /// Who `frame`, a connection's first, introduces.
+  struct Introduction {
+    enum class Kind : std::uint8_t { kNobody, kPeer, kGuest, kRefused };
+    Kind kind = Kind::kNobody;
+    NodeId from;
+    Error refusal{};
+  };
+  Introduction Introduced(const net::Frame& frame);
+  void Welcome(Accepted* connection, NodeId from);
+  runtime::Task<void> Refuse(Accepted* connection, Error refusal);
+  runtime::Task<void> ServeGuest(Accepted* connection, net::FrameDecoder* decoder);
+  void OnRefusal(Peer* peer, std::string_view body);
   runtime::Task<void> Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
                             std::string body, Instant deadline);
   runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body,
@@ -106,16 +142,23 @@ class Transport {
   bool Enqueue(NodeId to, FrameType type, std::string_view body, std::uint32_t deadline_ms);
   bool Push(Peer& peer, FrameType type, std::string_view body, std::uint32_t deadline_ms);
   void OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms, std::string body);
+  void OnCallFrame(NodeId from, std::uint32_t deadline_ms, std::string_view body);
+  void OnReplyFrame(NodeId from, std::string_view body);
   void FailCalls(NodeId to);
 
   runtime::World& world_;
   const NodeId self_;
   const std::uint64_t cluster_id_;
   const Limits limits_;
+  MemberConfig self_info_;
+  bool started_ = false;
   std::map<NodeId, std::unique_ptr<Peer>> peers_;
   std::map<FrameType, MessageHandler> on_message_;
   std::map<Method, CallHandler> on_call_;
+  std::map<ShardId, std::unique_ptr<ShardCalls>> on_shard_call_;
   std::function<void(NodeId)> on_lost_;
+  std::function<Status(const MemberConfig&)> on_stranger_;
+  CallHandler on_guest_;
   std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked
   std::map<std::uint64_t, PendingCall> calls_;
   std::size_t accepted_ = 0;

@@ -184,7 +184,11 @@ TEST_F(TransportTest, MessagesAndCalls) {
   EXPECT_EQ(refused.error().code, ErrorCode::kIo);
   EXPECT_EQ(refused.error().outcome, Outcome::kUnknown);
   EXPECT_EQ(refused.error().message, "refused \xff\xfe");
-  const auto unknown = Await(Call(Method::kSnapshotChunk, ""));
+  const auto no_replica = Await(Call(Method::kSnapshotChunk, ""));
+  ASSERT_FALSE(no_replica.has_value());
+  EXPECT_EQ(no_replica.error().code, ErrorCode::kNotReplica);
+  EXPECT_EQ(no_replica.error().outcome, Outcome::kNotApplied);
+  const auto unknown = Await(Call(Method::kPaxosKeys, ""));
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUnimplemented);
   EXPECT_EQ(unknown.error().outcome, Outcome::kNotApplied);

@@ -32,6 +32,8 @@ enum class Phase : std::uint8_t {
 struct ShardReplica {
   NodeId node;
   Phase phase = Phase::kActive;
+  bool ready = false;  ///< it has reported, in this phase, what the phase waits for
+  NodeId replaces{};   ///< kJoining: whose place it takes when it is ready; 0: a lost one's
   friend bool operator==(const ShardReplica&, const ShardReplica&) = default;
 };
 
@@ -47,7 +49,8 @@ struct Shard {
 struct Keyspace {
   keyspace::Promise promise;
   std::vector<Shard> shards;  ///< a power of two of them, by the top bits of the key's hash
-  /// The shard `key` falls in.
+  friend bool operator==(const Keyspace&, const Keyspace&) = default;
+  /// The shard `key` falls in, by the hash of its HashedPart. Requires: there are shards.
   const Shard& ShardOf(std::string_view key) const;
 };
 
@@ -56,17 +59,22 @@ struct Keyspace {
 struct ClusterMap {
   std::uint64_t version = 0;
   std::uint64_t next_shard = 16;  ///< below it: control (0), main (1), and room
+  std::uint64_t next_node = 1;    ///< an id below it that is not in `nodes` is of one that was removed
   std::map<NodeId, NodeInfo> nodes;
   std::map<std::string, Keyspace, std::less<>> keyspaces;
+  friend bool operator==(const ClusterMap&, const ClusterMap&) = default;
+  // Null: there is none.
   const Keyspace* Find(std::string_view name) const;
+  /// The first by name that declares the database.
   const Keyspace* FindDatabase(std::uint32_t redis_database) const;
   const Shard* FindShard(ShardId id) const;
 };
 using ClusterMapPtr = std::shared_ptr<const ClusterMap>;
 
-/// 64-bit hash of a key; never changes.
+/// 64-bit hash of a key (XXH64, seed 0); never changes.
 std::uint64_t KeyHash(std::string_view key);
-/// "{tag}" in a key hashes alone, as in Redis Cluster.
+/// "{tag}" in a key hashes alone, as in Redis Cluster: what stands between the first '{' and the
+/// next '}', unless it is empty; else the whole key.
 std::string_view HashedPart(std::string_view key);
 
 }  // namespace coterie::placement

@@ -13,6 +13,7 @@
 #include "runtime/task.h"
 #include "runtime/world.h"
 #include "sim/plan.h"
+#include "sim/redis_client.h"
 
 namespace coterie::sim {
 
@@ -61,12 +62,19 @@ class Cluster {
   virtual runtime::Simulation::Main MainOf(std::uint32_t i) = 0;
   /// A client of replica `i`, used within `world` only.
   virtual std::unique_ptr<KvClient> NewClient(runtime::World& world, std::uint32_t i) = 0;
+  /// A Redis client of replica `i`, used within `world` only. Requires: has_redis().
+  virtual std::unique_ptr<RedisClient> NewRedisClient(runtime::World&, std::uint32_t,
+                                                      std::uint32_t /*database*/) {
+    return nullptr;
+  }
   /// Asked again and again in the liveness phase: "" once the replicas in `core`, all up, hold the
   /// same state; else what differs.
   virtual std::string Divergence(std::span<const std::uint32_t> core) = 0;
   /// Asked after the run: "" or the invariant of the protocol that was broken (two leaders in a
   /// term...).
   virtual std::string BrokenInvariant() { return ""; }
+  /// Whether it has the keyspaces that Redis clients use; else plan.redis_clients is not heeded.
+  virtual bool has_redis() const { return false; }
   /// Which checks its history supports.
   virtual bool has_revisions() const { return true; }
 };

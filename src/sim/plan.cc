@@ -167,6 +167,14 @@ Plan DrawPlan(std::uint64_t seed, const PlanLimits& limits) {
   plan.core = DrawReplicas(core, plan.replicas, plan.replicas / 2 + 1);
   std::ranges::sort(plan.core);
   plan.rest_is_dead = core.Chance(0.5);
+  Random redis = random.Split();
+  if (limits.redis && redis.Chance(0.5)) {
+    plan.redis_clients = static_cast<std::uint32_t>(redis.Between(1, 4));
+    plan.redis_ops = static_cast<std::uint32_t>(redis.Between(10, 80));
+    // What one replica alone has acknowledged (W = 1) is gone with a replica that is gone for good.
+    plan.core = DrawReplicas(core, plan.replicas, plan.replicas);
+    std::ranges::sort(plan.core);
+  }
   return plan;
 }
 
@@ -176,6 +184,10 @@ Status Validate(const Plan& plan) {
   };
   if (plan.replicas < 1 || plan.replicas > 9) return refuse("replicas is not in 1..9");
   if (plan.clients < 1 || plan.clients > 64) return refuse("clients is not in 1..64");
+  if (plan.redis_clients > 64) return refuse("redis_clients is over 64");
+  if (plan.redis_clients > 0 && plan.core.size() != plan.replicas) {
+    return refuse("with redis_clients the core must be all replicas");
+  }
   if (plan.watchers > 64) return refuse("watchers is over 64");
   if (plan.safety < 0s || plan.liveness <= 0s || plan.request_timeout <= 0s) {
     return refuse("a duration is not positive");

@@ -75,7 +75,9 @@ struct Plan {
   std::uint32_t replicas = 3;
   std::uint32_t clients = 4;
   std::uint32_t watchers = 1;
-  bool chaos = false;  ///< seeded order of ready work
+  std::uint32_t redis_clients = 0;  ///< on the convergent and the paxos keyspace; core is then all
+  std::uint32_t redis_ops = 60;     ///< of each
+  bool chaos = false;               ///< seeded order of ready work
   std::int64_t link_delay_max_us = 500;
   std::int64_t link_loss_permille = 0;
   std::int64_t stream_split_permille = 100;
@@ -103,6 +105,7 @@ struct PlanLimits {
   std::uint32_t faults_max = 24;
   std::uint32_t replicas = 0;        ///< 0: drawn
   std::uint32_t ops_per_second = 0;  ///< 0: as many as were drawn, up to ops_max
+  bool redis = true;                 ///< false: no Redis clients
 };
 
 /// Draws a plan. Swarm: each fault kind and each kind of operation is left out with probability one

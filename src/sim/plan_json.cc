@@ -81,6 +81,8 @@ void ReadMembers(Reader& reader, const Object& o, Plan& plan) {
   reader.Get(o, "replicas", plan.replicas);
   reader.Get(o, "clients", plan.clients);
   reader.Get(o, "watchers", plan.watchers);
+  reader.Get(o, "redis_clients", plan.redis_clients);
+  reader.Get(o, "redis_ops", plan.redis_ops);
   reader.Get(o, "chaos", plan.chaos);
   reader.Get(o, "link_delay_max_us", plan.link_delay_max_us);
   reader.Get(o, "link_loss_permille", plan.link_loss_permille);
@@ -98,15 +100,16 @@ void ReadMembers(Reader& reader, const Object& o, Plan& plan) {
 
 std::string ToJson(const Plan& plan) {
   std::string out = fmt::format(
-      "{{\"seed\": {},\n \"replicas\": {}, \"clients\": {}, \"watchers\": {}, \"chaos\": {},\n"
+      "{{\"seed\": {},\n \"replicas\": {}, \"clients\": {}, \"watchers\": {},\n"
+      " \"redis_clients\": {}, \"redis_ops\": {}, \"chaos\": {},\n"
       " \"link_delay_max_us\": {}, \"link_loss_permille\": {}, \"stream_split_permille\": {},\n"
       " \"sync_max_us\": {}, \"request_timeout_ns\": {}, \"safety_ns\": {},\n"
       " \"core\": [{}], \"rest_is_dead\": {}, \"liveness_ns\": {}, \"liveness_ops\": {},\n "
       "\"faults\": [",
-      plan.seed, plan.replicas, plan.clients, plan.watchers, plan.chaos, plan.link_delay_max_us,
-      plan.link_loss_permille, plan.stream_split_permille, plan.sync_max_us,
-      plan.request_timeout.count(), plan.safety.count(), fmt::join(plan.core, ", "),
-      plan.rest_is_dead, plan.liveness.count(), plan.liveness_ops);
+      plan.seed, plan.replicas, plan.clients, plan.watchers, plan.redis_clients, plan.redis_ops,
+      plan.chaos, plan.link_delay_max_us, plan.link_loss_permille, plan.stream_split_permille,
+      plan.sync_max_us, plan.request_timeout.count(), plan.safety.count(),
+      fmt::join(plan.core, ", "), plan.rest_is_dead, plan.liveness.count(), plan.liveness_ops);
   for (std::size_t i = 0; i < plan.faults.size(); ++i) {
     const FaultEvent& f = plan.faults[i];
     out += fmt::format(

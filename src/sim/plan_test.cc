@@ -44,6 +44,7 @@ TEST(Plan, SwarmLeavesKindsOut) {
 
 TEST(Plan, BeyondTheBudgetIsRefused) {
   Plan plan = DrawPlan(1);
+  plan.redis_clients = 0;  // their core would be all replicas
   plan.replicas = 3;
   plan.core = {0, 1};
   plan.faults = {{.kind = FaultKind::kCrashMachine, .at = 1s, .length = 5s, .replicas = {0}},

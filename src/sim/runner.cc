@@ -7,6 +7,7 @@
 
 #include "check/revision_order.h"
 #include "sim/nemesis.h"
+#include "sim/redis_workload.h"
 #include "sim/workload.h"
 
 namespace coterie::sim {
@@ -24,9 +25,14 @@ bool WritesWatchedKey(const check::Operation& op) {
 class Run {
  public:
   Run(const Plan& plan, const ClusterFactory& factory, const RunOptions& options)
-      : plan_(plan), options_(options), state_(plan_), simulation_(OptionsOf(plan, options)) {
+      : plan_(plan),
+        options_(options),
+        state_(plan_),
+        redis_(plan_),
+        simulation_(OptionsOf(plan, options)) {
     cluster_ = factory(simulation_, plan_);
     COT_ASSERT(cluster_ != nullptr);
+    redis_count_ = cluster_->has_redis() ? plan_.redis_clients : 0;
     for (std::uint32_t i = 0; i < plan_.clients; ++i) {
       clients_.push_back(
           simulation_.AddNode(fmt::format("client{}", i), fmt::format("10.9.1.{}", i + 1)));
@@ -35,7 +41,12 @@ class Run {
       watchers_.push_back(
           simulation_.AddNode(fmt::format("watcher{}", i), fmt::format("10.9.2.{}", i + 1)));
     }
+    for (std::uint32_t i = 0; i < redis_count_; ++i) {
+      redis_clients_.push_back(
+          simulation_.AddNode(fmt::format("redis{}", i), fmt::format("10.9.3.{}", i + 1)));
+    }
     std::vector<runtime::NodeHandle> outside = clients_;
+    outside.insert(outside.end(), redis_clients_.begin(), redis_clients_.end());
     outside.insert(outside.end(), watchers_.begin(), watchers_.end());
     nemesis_ = std::make_unique<Nemesis>(simulation_, *cluster_, plan_, std::move(outside));
   }
@@ -47,6 +58,7 @@ class Run {
     const std::int64_t safety_end = simulation_.Now().time_since_epoch().count();
     nemesis_->EnterLiveness();
     state_.live = true;
+    redis_.live = true;
     // A watcher whose stream hangs at a replica that is cut off starts again, as its user would.
     for (const runtime::NodeHandle watcher : watchers_) {
       simulation_.Kill(watcher, runtime::Death::kProcess);
@@ -75,6 +87,11 @@ class Run {
     for (std::uint32_t i = 0; i < plan_.clients; ++i) {
       simulation_.Start(clients_[i], [this, i](runtime::World& world) {
         return RunClient(world, *cluster_, state_, i);
+      });
+    }
+    for (std::uint32_t i = 0; i < redis_count_; ++i) {
+      simulation_.Start(redis_clients_[i], [this, i](runtime::World& world) {
+        return RunRedisClient(world, *cluster_, redis_, i);
       });
     }
     for (std::uint32_t i = 0; i < plan_.watchers; ++i) {
@@ -116,8 +133,19 @@ class Run {
       return out.empty() ? "a client has not ended" : out;
     });
     if (!clients.empty()) return Judge("liveness", check::Answer::kViolation, clients);
+    const std::string redis = Await([this]() -> std::string {
+      if (redis_.clients_done == redis_count_) return "";
+      return fmt::format("{} of {} Redis clients got their answers", redis_.clients_done,
+                         redis_count_);
+    });
+    if (!redis.empty()) return Judge("liveness", check::Answer::kViolation, redis);
     const std::string differs = Await([this] { return cluster_->Divergence(plan_.core); });
     if (!differs.empty()) return Judge("convergence", check::Answer::kViolation, differs);
+    redis_.final_reads = true;
+    const std::string unread = Await([this]() -> std::string {
+      return redis_.readers_done == redis_count_ ? "" : "a Redis client cannot read";
+    });
+    if (!unread.empty()) return Judge("liveness", check::Answer::kViolation, unread);
     if (!cluster_->has_revisions()) return;
     must_reach_ = 0;
     for (const check::Operation& op : state_.recorder.history().operations) {
@@ -147,6 +175,8 @@ class Run {
       Judge("leases", check::Answer::kViolation, state_.lease_problem);
     }
     judge("linearizable", check::CheckLinearizable(history, options_.linearizable));
+    if (!redis_.problem.empty()) Judge(redis_.judge, check::Answer::kViolation, redis_.problem);
+    judge("registers", check::CheckLinearizable(redis_.locks.history(), options_.linearizable));
     if (!cluster_->has_revisions()) return;
     judge("revisions", check::CheckRevisionOrder(history));
     judge("watches",
@@ -163,6 +193,8 @@ class Run {
     report_.history = state_.recorder.history();
     report_.watches = state_.watches;
     report_.renewals = state_.renewals;
+    report_.redis_answered = redis_.answered;
+    report_.redis_failed = redis_.failed;
     report_.compacted = state_.compacted;
     const check::AvailabilityReport availability =
         check::MeasureAvailability(report_.history, 0, safety_end, 1'000'000'000);
@@ -185,10 +217,13 @@ class Run {
   RunReport report_;
   std::int64_t must_reach_ = 0;
   WorkloadState state_;
+  RedisState redis_;
+  std::uint32_t redis_count_ = 0;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<Nemesis> nemesis_;
   std::vector<runtime::NodeHandle> clients_;
   std::vector<runtime::NodeHandle> watchers_;
+  std::vector<runtime::NodeHandle> redis_clients_;
   runtime::Simulation simulation_;
 };
 
@@ -220,13 +255,14 @@ RunReport RunTwice(const Plan& plan, const ClusterFactory& factory, const RunOpt
 
 std::string Summary(const Plan& plan, const RunReport& report) {
   return fmt::format(
-      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; {} watch events, {} renewals, "
+      "seed {:#x} {}{}{}: {} answered, {} failed, {} unknown; Redis: {} answered, {} "
+      "failed; {} watch events, {} renewals, "
       "compacted to {}; {} faults, {} "
       "crashes; longest "
       "gap {}; {:.1f} s in {} events; trace {:016x}",
       plan.seed, check::NameOf(report.answer), report.judge.empty() ? "" : " by ", report.judge,
-      report.answered, report.failed, report.unknown, report.watch_events, report.renewals,
-      report.compacted, report.faults, report.crashes,
+      report.answered, report.failed, report.unknown, report.redis_answered, report.redis_failed,
+      report.watch_events, report.renewals, report.compacted, report.faults, report.crashes,
       check::TimeText(report.longest_gap.length_ns()),
       static_cast<double>(report.simulated.count()) / 1e9, report.events, report.trace_hash);
 }

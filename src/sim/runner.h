@@ -27,7 +27,8 @@ struct RunReport {
   /// Which judge said so and why: "linearizable: key k1: ..."; empty if ok.
   std::string explanation;
   /// The judge alone: "linearizable", "revisions", "watches", "leases", "liveness",
-  /// "convergence", "invariant", "determinism"; empty if ok. A smaller plan must fail before the
+  /// "convergence", "invariant", "determinism", "availability", "session", "counters", "lost",
+  /// "resurrected", "registers"; empty if ok. A smaller plan must fail before the
   /// same one.
   std::string judge;
   std::uint64_t trace_hash = 0;
@@ -39,6 +40,8 @@ struct RunReport {
   std::uint64_t failed = 0;
   std::uint64_t unknown = 0;
   std::uint64_t watch_events = 0;
+  std::uint64_t redis_answered = 0;  ///< counted apart from the operations above
+  std::uint64_t redis_failed = 0;
   std::uint64_t renewals = 0;  ///< of leases, answered
   std::int64_t compacted = 0;  ///< the highest revision that was asked to be compacted
   check::Gap longest_gap;      ///< in the safety phase, over all clients

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "base/assert.h"
@@ -25,6 +26,7 @@ using runtime::World;
 namespace {
 // A frame that several batches share is not filled beyond this; one batch may be larger.
 constexpr std::size_t kSharedFrameBytesMax = 4u << 20;
+constexpr std::size_t kJoinedBytesMax = 256u << 10;
 }  // namespace
 
 class Wal::Impl {
@@ -38,21 +40,33 @@ class Wal::Impl {
 
   Task<Status> Open();
   Task<Status> Append(WalBatch batch);
+  void AppendLater(WalBatch batch);
+  Task<void> AllDurable(bool hurry);
   std::map<ShardId, WalShard> TakeRecovered() { return std::exchange(recovered_, {}); }
   WalStats stats() const {
     WalStats stats = stats_;
     stats.segments = segment_ - oldest_ + 1;
+    stats.later_bytes = later_bytes_;
     return stats;
   }
 
  private:
-  // Lives in the frame of its Append, in pending_ until its write begins, then in writing_.
+  // Lives in the frame of its Append, or in later_; in pending_ until its write begins, then in
+  // writing_.
   struct Waiting : ListNode {
     Waiting(runtime::Executor& executor, WalBatch b) : batch(std::move(b)), durable(executor) {}
     WalBatch batch;
+    std::uint64_t place = 0;  // in call order
+    Instant write_by{};
+    std::uint64_t appends = 1;
+    std::uint64_t later_bytes = 0;  // 0: somebody waits for it
+    bool writing = false;
     runtime::Slot<bool> durable;
   };
 
+  void Give(Waiting& waiting, bool hurry);
+  void Hurry();
+  Task<void> SomethingDue();
   Task<void> WriteLoop();
   std::uint64_t Gather();
   Task<Status> Roll();
@@ -78,6 +92,10 @@ class Wal::Impl {
   WalStats stats_;
   ListNode pending_;
   ListNode writing_;
+  std::deque<std::unique_ptr<Waiting>> later_;  // in call order, those that no caller waits for
+  std::uint64_t later_bytes_ = 0;
+  std::uint64_t last_place_ = 0;
+  std::uint64_t due_ = 0;  // what was given up to this place is to be written now
   runtime::Notification given_;
   runtime::Scope scope_;  // last: its tasks use all of the above
 };
@@ -106,16 +124,77 @@ Task<Status> Wal::Impl::Append(WalBatch batch) {
                                         batch.bytes(), options_.batch_bytes_max));
   }
   Waiting waiting(world_.executor(), std::move(batch));
-  pending_.PushBack(waiting);
-  given_.NotifyAll();
+  Give(waiting, true);
   co_await waiting.durable.Wait();
   co_return Ok();
 }
 
+void Wal::Impl::AppendLater(WalBatch batch) {
+  if (batch.empty()) return;
+  const std::uint64_t bytes = batch.bytes();
+  COT_ASSERT(bytes <= options_.batch_bytes_max);
+  later_bytes_ += bytes;
+  // Neighbours become one: what comes in every turn should cost little more than its bytes.
+  Waiting* last = later_.empty() ? nullptr : later_.back().get();
+  if (last != nullptr && last->place == last_place_ && !last->writing &&
+      last->batch.bytes() + bytes <=
+          std::min<std::uint64_t>(kJoinedBytesMax, options_.segment_bytes)) {
+    last->batch.Add(std::move(batch));
+    last->later_bytes += bytes;
+    ++last->appends;
+    if (later_bytes_ > options_.later_bytes_max) Hurry();
+    return;
+  }
+  auto waiting = std::make_unique<Waiting>(world_.executor(), std::move(batch));
+  waiting->later_bytes = bytes;
+  later_.push_back(std::move(waiting));
+  Give(*later_.back(), later_bytes_ > options_.later_bytes_max);
+}
+
+Task<void> Wal::Impl::AllDurable(bool hurry) {
+  if (pending_.front() == nullptr && writing_.front() == nullptr) co_return;
+  Waiting waiting(world_.executor(), {});  // nothing to write, but its turn comes in order
+  waiting.appends = 0;
+  Give(waiting, hurry);
+  co_await waiting.durable.Wait();
+}
+
+void Wal::Impl::Give(Waiting& waiting, bool hurry) {
+  waiting.place = ++last_place_;
+  waiting.write_by = world_.Now() + options_.later_interval;
+  pending_.PushBack(waiting);
+  if (hurry) due_ = last_place_;
+  given_.NotifyAll();
+}
+
+void Wal::Impl::Hurry() {
+  if (due_ == last_place_) return;
+  due_ = last_place_;
+  given_.NotifyAll();
+}
+
+/// Answers when the oldest batch that waits may wait no longer.
+Task<void> Wal::Impl::SomethingDue() {
+  for (;;) {
+    ListNode* oldest = pending_.front();
+    if (oldest == nullptr) {
+      co_await given_.Wait();
+      continue;
+    }
+    if (static_cast<Waiting*>(oldest)->place <= due_) co_return;
+    const bool given = co_await given_.WaitUntil(static_cast<Waiting*>(oldest)->write_by);
+    if (!given) due_ = last_place_;
+  }
+}
+
 Task<void> Wal::Impl::WriteLoop() {
   while (!failed_) {
-    while (pending_.front() == nullptr) co_await given_.Wait();
+    co_await SomethingDue();
     const std::uint64_t bytes = Gather();
+    if (bytes == 0) {
+      Answer();
+      continue;
+    }
     if (offset_ > 0 && offset_ + wal::AlignUp(bytes) > options_.segment_bytes) {
       const Status rolled = co_await Roll();
       if (!rolled) co_return Fail("starting a segment", rolled.error());
@@ -141,9 +220,9 @@ std::uint64_t Wal::Impl::Gather() {
       break;
     bytes += next;
     node->Unlink();
+    static_cast<Waiting*>(node)->writing = true;
     writing_.PushBack(*node);
   }
-  COT_ASSERT(bytes > 0);
   return bytes;
 }
 
@@ -180,6 +259,7 @@ std::string Wal::Impl::BuildFrame() {
 /// bytes out.
 void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
   using wal::RecordType;
+  if (batch.empty()) return;
   for (const WalBatch::Note& note : batch.notes_) {
     switch (static_cast<RecordType>(note.type)) {
       case RecordType::kEntry:
@@ -200,6 +280,9 @@ void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
         } else {
           index_.Compact(note.shard, note.index, note.term);
         }
+        break;
+      case RecordType::kReset:
+        index_.Reset(note.shard, note.index, note.term);
         break;
       default:
         COT_ASSERT(false);
@@ -232,8 +315,13 @@ Task<Status> Wal::Impl::WriteFrame(std::string frame) {
 void Wal::Impl::Answer() {
   while (ListNode* node = writing_.front()) {
     node->Unlink();
-    ++stats_.appends;
-    static_cast<Waiting*>(node)->durable.Set(true);
+    auto* waiting = static_cast<Waiting*>(node);
+    stats_.appends += waiting->appends;
+    waiting->durable.Set(true);
+    if (waiting->later_bytes == 0) continue;
+    COT_ASSERT(later_.front().get() == waiting);
+    later_bytes_ -= waiting->later_bytes;
+    later_.pop_front();
   }
 }
 
@@ -256,6 +344,9 @@ Task<Result<std::unique_ptr<Wal>>> Wal::Open(World& world, std::string dir, WalO
 
 std::map<ShardId, WalShard> Wal::TakeRecovered() { return impl_->TakeRecovered(); }
 Task<Status> Wal::Append(WalBatch batch) { return impl_->Append(std::move(batch)); }
+void Wal::AppendLater(WalBatch batch) { impl_->AppendLater(std::move(batch)); }
+Task<void> Wal::Flush() { return impl_->AllDurable(true); }
+Task<void> Wal::Settled() { return impl_->AllDurable(false); }
 WalStats Wal::stats() const { return impl_->stats(); }
 
 }  // namespace coterie::storage

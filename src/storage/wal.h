@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "base/time.h"
 #include "runtime/task.h"
 #include "runtime/world.h"
 
@@ -41,6 +42,10 @@ class WalBatch {
   /// other than that entry's (a snapshot was installed, [Raft §7]), it discards them all, and the
   /// next entry must be `index` + 1. An `index` that is compacted already changes nothing.
   void PutCompaction(ShardId shard, LogIndex index, Term term);
+  /// The shard's log begins anew: all entries are gone, and the next is 1. Its hard state stays.
+  void PutReset(ShardId shard);
+  /// Adds the other's records behind these.
+  void Add(WalBatch other);
   bool empty() const { return notes_.empty(); }
   /// What it will take in the log, frame header included.
   std::size_t bytes() const { return frame_.size(); }
@@ -64,13 +69,17 @@ struct WalOptions {
   std::uint64_t segment_bytes = 64u << 20;
   /// Bounds one batch; over it the Append is refused with kTooLarge.
   std::uint64_t batch_bytes_max = 64u << 20;
+  /// What AppendLater was given waits at most so long, and at most so many bytes of it.
+  Duration later_interval = 1s;
+  std::uint64_t later_bytes_max = 1u << 20;
 };
 
 struct WalStats {
   std::uint64_t appends = 0;
   std::uint64_t batches = 0;  ///< one write + fdatasync each
   std::uint64_t bytes = 0;
-  std::uint64_t segments = 0;  ///< that hold records still needed
+  std::uint64_t segments = 0;     ///< that hold records still needed
+  std::uint64_t later_bytes = 0;  ///< given to AppendLater and not yet written
 };
 
 /// The write-ahead log of one reactor, shared by all its shards: numbered segment files of frames,
@@ -95,6 +104,17 @@ class Wal {
   /// withdraws the batch. Requires: an entry's index is at most one past the shard's last and above
   /// what is compacted.
   runtime::Task<Status> Append(WalBatch batch);
+
+  /// Takes its place in call order among the Appends, but makes no write of its own: it is written
+  /// with the next one, or by Flush, or when `later_interval` or `later_bytes_max` is reached. A
+  /// crash before loses it and everything given after it, never something before it. Requires:
+  /// `batch` within `batch_bytes_max`, and what Append requires. Nothing but the caller bounds what
+  /// gathers while the disk is slow: see WalStats::later_bytes.
+  void AppendLater(WalBatch batch);
+  /// Answers when everything given before is durable; writes it now.
+  runtime::Task<void> Flush();
+  /// Answers when everything given before is durable; hurries nothing.
+  runtime::Task<void> Settled();
 
   WalStats stats() const;
 

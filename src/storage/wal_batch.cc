@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "storage/wal.h"
 #include "storage/wal_format.h"
 
@@ -22,6 +24,25 @@ void WalBatch::PutHardState(ShardId shard, std::string_view hard_state) {
 void WalBatch::PutCompaction(ShardId shard, LogIndex index, Term term) {
   Begin(shard, static_cast<std::uint8_t>(wal::RecordType::kCompaction), index, term);
   wal::PutCompaction(frame_, shard, index, term);
+}
+
+void WalBatch::PutReset(ShardId shard) {
+  Begin(shard, static_cast<std::uint8_t>(wal::RecordType::kReset), {}, {});
+  wal::PutReset(frame_, shard, {}, {});
+}
+
+void WalBatch::Add(WalBatch other) {
+  if (empty()) {
+    *this = std::move(other);
+    return;
+  }
+  if (other.empty()) return;
+  const std::size_t moved = frame_.size() - wal::kHeaderBytes;
+  for (Note& note : other.notes_) {
+    note.at += moved;
+    notes_.push_back(note);
+  }
+  frame_.append(other.frame_, wal::kHeaderBytes);
 }
 
 }  // namespace coterie::storage

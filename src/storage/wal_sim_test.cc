@@ -65,6 +65,10 @@ Task<void> Live(World* world, Lives* lives) {
       WalBatch batch = model.Draw(lives->random);
       lives->states.push_back(model.Print());
       ++lives->batches;
+      if (lives->random.Chance(0.3)) {
+        wal->AppendLater(std::move(batch));
+        continue;
+      }
       scope.Spawn(Append(wal.get(), std::move(batch), lives->states.size() - 1, lives));
     }
     co_await runtime::Sleep(world->executor(), Duration(lives->random.Below(2'000'000)));

@@ -120,6 +120,78 @@ TEST(Wal, AnswersOnlyAfterTheSync) {
   }
 }
 
+Task<void> Note(Task<void> durable, TestWorld* world, std::vector<Instant>* at) {
+  co_await std::move(durable);
+  at->push_back(world->Now());
+}
+
+// Claim: what may wait makes no write of its own before its interval is over.
+TEST(Wal, WritesLaterWhatMayWait) {
+  TestWorld world;
+  auto wal = OpenWal(world);
+  const std::uint64_t before = wal->stats().batches;
+  const Instant start = world.Now();
+  std::vector<Instant> settled;
+  Scope scope;
+  for (std::uint64_t i = 1; i <= 100; ++i) wal->AppendLater(Entry(1, i, "p"));
+  EXPECT_GT(wal->stats().later_bytes, 0u);
+  scope.Spawn(Note(wal->Settled(), &world, &settled));
+  world.executor().RunUntilIdle();
+  EXPECT_EQ(wal->stats().batches, before + 1);
+  EXPECT_EQ(wal->stats().appends, 100u);
+  EXPECT_EQ(wal->stats().later_bytes, 0u);
+  ASSERT_EQ(settled.size(), 1u);
+  EXPECT_GE(settled.front(), start + 1s);
+  wal.reset();
+  EXPECT_EQ(OpenWal(world)->TakeRecovered().at(ShardId(1)).entries.size(), 100u);
+}
+
+// Claim: an append that somebody waits for, and Flush, take along what may wait, in call order and
+// in the same write.
+TEST(Wal, TakesAlongWhatMayWait) {
+  TestWorld world;
+  auto wal = OpenWal(world);
+  const std::uint64_t before = wal->stats().batches;
+  const Instant start = world.Now();
+  wal->AppendLater(Entry(1, 1, "a"));
+  wal->AppendLater(Entry(2, 1, "b"));
+  std::vector<int> answered;
+  Scope scope;
+  scope.Spawn(AppendAndNote(wal.get(), Entry(1, 2, "c"), 1, &answered));
+  wal->AppendLater(Entry(1, 3, "d"));
+  world.executor().RunUntilIdle();
+  EXPECT_EQ(wal->stats().batches, before + 1);
+  EXPECT_EQ(answered.size(), 1u);
+  wal->AppendLater(Entry(1, 4, "e"));
+  std::vector<Instant> flushed;
+  scope.Spawn(Note(wal->Flush(), &world, &flushed));
+  scope.Spawn(Note(wal->Flush(), &world, &flushed));
+  world.executor().RunUntilIdle();
+  ASSERT_EQ(flushed.size(), 2u);
+  EXPECT_LT(flushed.back(), start + 1s);
+  EXPECT_EQ(wal->stats().batches, before + 2);
+  wal.reset();
+  auto shards = OpenWal(world)->TakeRecovered();
+  std::string payloads;
+  for (const WalEntry& entry : shards.at(ShardId(1)).entries) payloads += entry.payload;
+  EXPECT_EQ(payloads, "acde");
+  EXPECT_EQ(shards.at(ShardId(2)).entries.size(), 1u);
+}
+
+// Claim: over its bound of bytes what may wait is written without waiting.
+TEST(Wal, DoesNotGatherWithoutBound) {
+  TestWorld world;
+  auto wal = OpenWal(world, {.segment_bytes = 4096, .later_bytes_max = 2000});
+  const Instant start = world.Now();
+  std::vector<Instant> settled;
+  Scope scope;
+  for (std::uint64_t i = 1; i <= 3; ++i) wal->AppendLater(Entry(1, i, std::string(900, 'p')));
+  scope.Spawn(Note(wal->Settled(), &world, &settled));
+  world.executor().RunUntilIdle();
+  ASSERT_EQ(settled.size(), 1u);
+  EXPECT_LT(settled.front(), start + 1s);
+}
+
 // Claim: a batch whose caller has gone is withdrawn, and its neighbours are not harmed.
 TEST(Wal, WithdrawsABatchWhoseCallerHasGone) {
   TestWorld world;

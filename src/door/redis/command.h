@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "door/redis/command_table.h"
 #include "door/redis/reply.h"
 #include "keyspace/promise.h"
 #include "node/leaderless/leaderless.h"
@@ -15,17 +16,32 @@
 
 namespace coterie::door::redis {
 
-/// One command as it came: its words; the first is the name, any case. Owned bytes: it may wait.
-using Words = std::vector<std::string>;
+/// One command as it came: its words; the first is the name, any case. Views of the connection's
+/// input: they are valid until Begin returns.
+using Words = std::span<const std::string_view>;
+/// The same for a command that waits: it owns them.
+using OwnedWords = std::vector<std::string>;
 
-/// Where a command comes from and what it is about. Outlives the command's execution.
+class Transaction;
+
+/// Where a command comes from and what it is about. What it points to outlives the execution.
 struct Context {
-  const placement::Keyspace* keyspace = nullptr;  ///< of the connection's database
+  const Command* command = nullptr;               ///< the table's row of words[0]; never null
+  const placement::Keyspace* keyspace = nullptr;  ///< of the connection's database; never null
   placement::ClusterMapPtr map;                   ///< holds `keyspace`
   int protocol = 2;
   Instant deadline{};
   std::uint32_t read = 0;   ///< R of this connection, 0: the keyspace's
   std::uint32_t write = 0;  ///< W
+  /// MULTI and WATCH of the connection; null: a command that came alone, from another node say.
+  Transaction* transaction = nullptr;
+  /// COTERIE ID: the name under which an addition is made once, however often it is sent; "": none.
+  std::string operation;
+  bool fresh = false;  ///< COTERIE FRESH: streams are read beyond their stable prefix
+  /// Another node passed this on: execute it here or refuse it.
+  bool forwarded = false;
+  /// With `forwarded`: what concerns a whole keyspace (KEYS, DBSIZE ...) is about this shard alone.
+  const placement::Shard* only = nullptr;
 };
 
 /// How far a command got without suspending.
@@ -36,16 +52,18 @@ enum class Step : std::uint8_t {
 };
 
 /// Commands of one kind of keyspace: CellCommands (leaderless) and OrderedCommands (raft, paxos).
-/// The door has checked the word count against the command table. Commands of one connection begin
-/// in order; after kSuspend the next begins when Run has answered, after kAcked at once, so that a
-/// pipeline of writes waits for its acknowledgements together.
+/// The door has checked the word count against the command table, and that the table says that the
+/// keyspace's kind serves the command. Commands of one connection begin in order; after kSuspend
+/// the next begins when Run has answered, after kAcked at once, so that a pipeline of writes waits
+/// for its acknowledgements together.
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual Step Begin(const Context& context, const Words& words, std::string& out,
+  /// Appends to `out`, in kDone and kAcked, exactly one reply.
+  virtual Step Begin(const Context& context, Words words, std::string& out,
                      node::WriteTicket& ticket) = 0;
   /// Runs it and answers the encoded reply.
-  virtual runtime::Task<std::string> Run(Context context, Words words) = 0;
+  virtual runtime::Task<std::string> Run(Context context, OwnedWords words) = 0;
 };
 
 }  // namespace coterie::door::redis

@@ -40,4 +40,7 @@ class Reply {
   const int protocol_;
 };
 
+/// As Redis 7.0 prints a score: "1.5", "3.1400000000000001", "inf".
+std::string FormatDouble(double value);
+
 }  // namespace coterie::door::redis

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 namespace coterie::runtime {
 
@@ -104,15 +105,34 @@ int Reactor::WaitForEvents(std::span<epoll_event> events) {
 
 void Reactor::Poll() {
   std::array<epoll_event, 256> events;
-  const int got = WaitForEvents(events);
+  int got = 0;
+  if (quiet_.front() != nullptr) {
+    got = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+    AnswerQuiet(ready_.front() == nullptr && got <= 0);
+  } else {
+    got = WaitForEvents(events);
+  }
   COT_ASSERT(got >= 0 || errno == EINTR);
-  for (int i = 0; i < got; ++i) {
-    if (events[i].data.ptr == nullptr) {
+  if (got > 0) Dispatch(std::span(events).first(static_cast<std::size_t>(got)));
+}
+
+void Reactor::AnswerQuiet(bool quiet) {
+  while (ListNode* node = quiet_.front()) {
+    node->Unlink();
+    auto& waiter = static_cast<QuietAwaiter&>(*node);
+    waiter.quiet_ = std::exchange(quiet, false);
+    Post(waiter.resumer_);
+  }
+}
+
+void Reactor::Dispatch(std::span<const epoll_event> events) {
+  for (const epoll_event& event : events) {
+    if (event.data.ptr == nullptr) {
       std::uint64_t drained = 0;
       [[maybe_unused]] const ssize_t n = ::read(wake_, &drained, sizeof drained);
       continue;
     }
-    static_cast<Pollable*>(events[i].data.ptr)->OnEvents(events[i].events);
+    static_cast<Pollable*>(event.data.ptr)->OnEvents(event.events);
   }
 }
 

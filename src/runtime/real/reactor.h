@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <coroutine>
 #include <cstdint>
 #include <span>
 
@@ -40,6 +41,27 @@ class Reactor final : public Executor {
   /// Adds `fd` with epoll `events`. It leaves the set when it is closed. Errors: kIo.
   Status Watch(int fd, std::uint32_t events, Pollable& target);
 
+  /// `co_await reactor.Quiet()`: at the end of this turn, true if nothing is ready and nothing has
+  /// arrived: whoever then blocks the loop for a moment holds nobody up. True for one waiter at a
+  /// time.
+  class [[nodiscard]] QuietAwaiter final : public ListNode {
+   public:
+    explicit QuietAwaiter(Reactor& reactor) : reactor_(reactor) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> awaiting) {
+      resumer_.handle = awaiting;
+      reactor_.quiet_.PushBack(*this);
+    }
+    bool await_resume() const noexcept { return quiet_; }
+
+   private:
+    friend class Reactor;
+    Reactor& reactor_;
+    Resumer resumer_;
+    bool quiet_ = false;
+  };
+  QuietAwaiter Quiet() { return QuietAwaiter(*this); }
+
   /// Runs turns until Stop, or until `*done` is true at the end of a turn.
   void Run(const bool* done = nullptr);
   /// Ends Run at the end of its turn. May be called on any thread.
@@ -52,6 +74,8 @@ class Reactor final : public Executor {
   void FireTimers();
   void RunReady();
   void Poll();
+  void Dispatch(std::span<const epoll_event> events);
+  void AnswerQuiet(bool quiet);
   int WaitForEvents(std::span<epoll_event> events);
 
   int epoll_ = -1;
@@ -60,6 +84,7 @@ class Reactor final : public Executor {
   std::atomic<bool> stop_ = false;
   Instant now_{};
   ListNode ready_;
+  ListNode quiet_;
   TimerQueue timers_;
 };
 

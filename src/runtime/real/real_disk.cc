@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 
 namespace coterie::runtime {
@@ -70,21 +71,35 @@ Result<std::string> ReadAll(const Descriptor& file, std::uint64_t offset, std::s
   return out;
 }
 
+using SyncNs = std::shared_ptr<std::atomic<std::int64_t>>;
+
+std::int64_t NowNs() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{1'000'000'000} * now.tv_sec + now.tv_nsec;
+}
+
+Status WriteAndSyncTimed(const Descriptor& file, std::uint64_t offset, std::string_view data,
+                         std::atomic<std::int64_t>& sync_ns) {
+  const std::int64_t start = NowNs();
+  COT_TRY(WriteAll(file, offset, data));
+  COT_TRY(SyncData(file));
+  const std::int64_t before = sync_ns.load(std::memory_order_relaxed);
+  sync_ns.store(before + (NowNs() - start - before) / 8, std::memory_order_relaxed);
+  return Ok();
+}
+
 class RealFile final : public File {
  public:
-  RealFile(OffloadPool& pool, DescriptorPtr file) : pool_(pool), file_(std::move(file)) {}
+  RealFile(Reactor& reactor, OffloadPool& pool, SyncNs sync_ns, DescriptorPtr file)
+      : reactor_(reactor), pool_(pool), sync_ns_(std::move(sync_ns)), file_(std::move(file)) {}
 
   Task<Result<std::string>> Read(std::uint64_t offset, std::size_t size) override;
   Task<Status> Write(std::uint64_t offset, std::string data) override;
   Task<Status> Sync() override {
     return pool_.Run([file = file_] { return SyncData(*file); });
   }
-  Task<Status> WriteAndSync(std::uint64_t offset, std::string data) override {
-    return pool_.Run([file = file_, offset, data = std::move(data)] {
-      const Status written = WriteAll(*file, offset, data);
-      return written ? SyncData(*file) : written;
-    });
-  }
+  Task<Status> WriteAndSync(std::uint64_t offset, std::string data) override;
   Task<Status> Truncate(std::uint64_t size) override {
     return pool_.Run([file = file_, size]() -> Status {
       if (::ftruncate(file->fd, static_cast<off_t>(size)) == 0) return Ok();
@@ -113,9 +128,24 @@ class RealFile final : public File {
   }
 
  private:
+  Reactor& reactor_;
   OffloadPool& pool_;
+  SyncNs sync_ns_;
   DescriptorPtr file_;
 };
+
+Task<Status> RealFile::WriteAndSync(std::uint64_t offset, std::string data) {
+  if (data.size() <= kInlineWriteMax &&
+      sync_ns_->load(std::memory_order_relaxed) < RealDisk::kInlineSyncMax.count()) {
+    const bool quiet = co_await reactor_.Quiet();
+    if (quiet) co_return WriteAndSyncTimed(*file_, offset, data, *sync_ns_);
+  }
+  auto result =
+      co_await pool_.Run([file = file_, offset, data = std::move(data), sync_ns = sync_ns_] {
+        return WriteAndSyncTimed(*file, offset, data, *sync_ns);
+      });
+  co_return result;
+}
 
 Task<Result<std::string>> RealFile::Read(std::uint64_t offset, std::size_t size) {
   // Take what the page cache holds at once; leave the rest, and any doubt, to the pool.
@@ -156,7 +186,7 @@ Task<Result<std::unique_ptr<File>>> RealDisk::Open(std::string path, Mode mode) 
   if (mode == Mode::kOpenOrCreate) flags |= O_CREAT;
   auto opened = co_await pool_.Run([path, flags] { return OpenDescriptor(path, flags); });
   COT_CO_ASSIGN(DescriptorPtr file, std::move(opened));
-  co_return std::make_unique<RealFile>(pool_, std::move(file));
+  co_return std::make_unique<RealFile>(reactor_, pool_, sync_ns_, std::move(file));
 }
 
 Task<Status> RealDisk::Rename(std::string from, std::string to) {
@@ -228,7 +258,7 @@ Task<Result<std::unique_ptr<File>>> RealDisk::Lock(std::string path) {
     if (errno == EWOULDBLOCK) co_return Fail(ErrorCode::kDataDirInUse, path);
     co_return FromErrno(errno, "flock", path);
   }
-  co_return std::make_unique<RealFile>(pool_, std::move(file));
+  co_return std::make_unique<RealFile>(reactor_, pool_, sync_ns_, std::move(file));
 }
 
 }  // namespace coterie::runtime

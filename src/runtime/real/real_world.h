@@ -39,6 +39,7 @@ class RealWorld final : public World {
   Network& network() override { return network_; }
   Disk& disk() override { return disk_; }
   Logger& log() override { return log_; }
+  ProcessUsage Usage() override;
   Task<void> Offload(std::function<void()> work) override;
   /// Logs `reason` and ends the process with exit code 70 at once; nothing is flushed or unwound.
   [[noreturn]] void Crash(std::string_view reason) override;

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <thread>
+#include <vector>
 
 namespace coterie::runtime {
 namespace {
@@ -52,6 +54,39 @@ TEST(RealWorld, EchoesOverLoopback) {
   std::string text;
   for (int i = 0; text.size() < (1u << 20); ++i) text += std::to_string(i);
   EXPECT_EQ(BlockOn(real, Ask(real.network(), at, text)), text);
+}
+
+Task<void> NoteQuiet(Reactor& reactor, std::vector<bool>* answers, bool* done) {
+  answers->push_back(co_await reactor.Quiet());
+  if (answers->size() == 2) *done = true;
+}
+
+// Of two who ask in an idle turn one may block the loop; while a descriptor is ready, nobody.
+TEST(Reactor, OneWaiterAtATimeHasTheLoopToItself) {
+  Reactor reactor;
+  Scope scope;
+  std::vector<bool> answers;
+  bool done = false;
+  scope.Spawn(NoteQuiet(reactor, &answers, &done));
+  scope.Spawn(NoteQuiet(reactor, &answers, &done));
+  reactor.Run(&done);
+  EXPECT_EQ(answers, (std::vector<bool>{true, false}));
+
+  struct Readable final : Pollable {
+    void OnEvents(std::uint32_t) override {}
+  } readable;
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "x", 1), 1);
+  ASSERT_TRUE(reactor.Watch(ends[0], EPOLLIN, readable).has_value());
+  answers.clear();
+  done = false;
+  scope.Spawn(NoteQuiet(reactor, &answers, &done));
+  scope.Spawn(NoteQuiet(reactor, &answers, &done));
+  reactor.Run(&done);
+  EXPECT_EQ(answers, (std::vector<bool>{false, false}));
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 // SIGTERM arrives as the value of WaitSignal and does not end the process.

@@ -113,6 +113,11 @@ class Recording {
           trace_.states.push_back(model.Print());
           trace_.given_at.push_back(world_.disk().ops().size());
           trace_.answered_at.push_back(SIZE_MAX);
+          // What nobody waits for is promised by the next answer: the log is one order.
+          if (random_.Chance(workload_.later)) {
+            wal_->AppendLater(std::move(batch));
+            continue;
+          }
           scope.Spawn(Append(std::move(batch), trace_.answered_at.size() - 1));
         }
         world_.executor().RunUntilIdle();

@@ -49,6 +49,7 @@ struct WalWorkload {
   int batches = 200;
   WalOptions options{.segment_bytes = 4096, .batch_bytes_max = 1u << 20};
   int sync_fails_in = -1;
+  double later = 0.3;  ///< of the batches are given to AppendLater
 };
 
 /// Opens a log on `image`, gives it batches, some of them at once, and records.
