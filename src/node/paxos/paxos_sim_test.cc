@@ -113,8 +113,8 @@ TEST(Paxos, ListsKeys) {
   EXPECT_EQ(found, expected);
 }
 
-// Past its time a value is nothing for everybody at once, however the clocks differ: whoever's clock
-// still says otherwise finds it deleted.
+// Past its time a value is nothing for everybody at once, however the clocks differ: whoever's
+// clock still says otherwise finds it deleted.
 TEST(Paxos, ExpiresForEverybodyAtOnce) {
   PaxosCluster cluster(6, 3, 3);
   runtime::ClockKnobs slow;
@@ -122,8 +122,7 @@ TEST(Paxos, ExpiresForEverybodyAtOnce) {
   cluster.sim().SetClock(cluster.handle(kB), slow);
   cluster.StartAll();
   const std::int64_t now_ms = cluster.node(kA)->world->WallNow().latest_ns / 1'000'000;
-  ASSERT_TRUE(
-      cluster.Set(kA, "k", "v", static_cast<std::uint64_t>(now_ms + 1000)).has_value());
+  ASSERT_TRUE(cluster.Set(kA, "k", "v", static_cast<std::uint64_t>(now_ms + 1000)).has_value());
   EXPECT_EQ(cluster.Text(kA, "k"), "v");
   cluster.sim().RunFor(1500ms);
   EXPECT_EQ(cluster.Text(kB, "k"), "v");
@@ -178,8 +177,8 @@ TEST(Paxos, SurvivesPowerLoss) {
   }
 }
 
-// A replica moves from C to D while every machine is written to; then C and A are gone for good, and
-// nothing is lost with them.
+// A replica moves from C to D while every machine is written to; then C and A are gone for good,
+// and nothing is lost with them.
 TEST(Paxos, ReplicaMoves) {
   using placement::Phase;
   PaxosCluster cluster(9, 4, 3);

@@ -132,7 +132,8 @@ void StartClients(PaxosCluster& cluster, History& history, NodeId node, std::uin
                   Duration pause) {
   for (int i = 0; i < 2; ++i) {
     const std::uint64_t own = seed * 100 + node.value * 10 + static_cast<std::uint64_t>(i);
-    cluster.On(node, [&history, own, pause](PaxosNode& n) { return history.Client(&n, own, pause); });
+    cluster.On(node,
+               [&history, own, pause](PaxosNode& n) { return history.Client(&n, own, pause); });
   }
 }
 
@@ -161,8 +162,8 @@ class Nemesis {
       case 0:
       case 1:
         if (cluster_.node(node) == nullptr) return;
-        cluster_.Kill(node, random_.Chance(0.5) ? runtime::Death::kPowerOff
-                                                : runtime::Death::kProcess);
+        cluster_.Kill(node,
+                      random_.Chance(0.5) ? runtime::Death::kPowerOff : runtime::Death::kProcess);
         down_.insert(node);
         return;
       case 2:
@@ -227,8 +228,9 @@ std::string RunFaults(std::uint64_t seed, int nodes, int replicas, int* successe
     StartClients(cluster, history, NodeId(static_cast<std::uint64_t>(i)), seed, 2ms);
   }
   Nemesis nemesis(cluster, history, nodes, seed);
-  for (int i = 0; i < 25 && history.failure().empty(); ++i) {
-    cluster.sim().RunFor(Duration(std::chrono::milliseconds(20 + cluster.sim().random().Below(80))));
+  for (int i = 0; i < 20 && history.failure().empty(); ++i) {
+    cluster.sim().RunFor(
+        Duration(std::chrono::milliseconds(20 + cluster.sim().random().Below(80))));
     nemesis.Follow();
     nemesis.Act();
   }
@@ -243,18 +245,24 @@ std::string RunFaults(std::uint64_t seed, int nodes, int replicas, int* successe
 
 TEST(RegisterHistory, IsOneUnderFaults) {
   int successes = 0;
-  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     const int nodes = seed % 2 == 0 ? 3 : 5;
     ASSERT_EQ(RunFaults(seed, nodes, seed % 4 == 3 ? 3 : nodes, &successes), "") << "seed " << seed;
   }
   std::printf("%d successes\n", successes);
-  EXPECT_GT(successes, 2000);  // a cluster that refuses everything would pass, too
+  EXPECT_GT(successes, 1000);  // a cluster that refuses everything would pass, too
 }
 
-// Any one machine dies, with power or without: the clients on the others go on without a gap, and so
-// they do when it comes back.
+// Any one machine dies, with power or without: the clients on the others go on without a gap, and
+// so they do when it comes back.
 void KillOne(int nodes, NodeId victim, runtime::Death death) {
   PaxosCluster cluster(victim.value * 31, nodes, nodes);
+  // Clocks that differ by seconds starve nobody.
+  for (int i = 1; i <= nodes; ++i) {
+    runtime::ClockKnobs knobs;
+    knobs.offset_ns = i * 1'500'000'000;
+    cluster.sim().SetClock(cluster.handle(NodeId(static_cast<std::uint64_t>(i))), knobs);
+  }
   History history(cluster);
   cluster.StartAll();
   for (int i = 1; i <= nodes; ++i) {
@@ -264,14 +272,14 @@ void KillOne(int nodes, NodeId victim, runtime::Death death) {
   cluster.sim().RunFor(500ms);
   history.BeginGap();
   cluster.Kill(victim, death);
-  cluster.sim().RunFor(3s);
+  cluster.sim().RunFor(1500ms);
   EXPECT_LT(history.TakeGap(), 300ms);
   EXPECT_EQ(history.failures(), 0);
   cluster.Start(victim);
   cluster.sim().RunFor(1s);
   EXPECT_LT(history.TakeGap(), 300ms);
   EXPECT_EQ(history.failures(), 0);
-  EXPECT_GT(history.successes(), 400);
+  EXPECT_GT(history.successes(), 300);
   EXPECT_EQ(history.failure(), "");
 }
 
@@ -341,10 +349,10 @@ std::string RunMoves(std::uint64_t seed, int* moves) {
 
 TEST(RegisterHistory, IsOneWhileReplicasMove) {
   int moves = 0;
-  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     ASSERT_EQ(RunMoves(seed, &moves), "") << "seed " << seed;
   }
-  EXPECT_EQ(moves, 36);
+  EXPECT_EQ(moves, 24);
 }
 
 }  // namespace

@@ -236,13 +236,12 @@ class PaxosCluster {
     node->control = std::make_unique<ToldControl>(
         world.executor(), cluster->map_,
         [cluster](ShardId, Epoch epoch, NodeId id) { cluster->reports_.insert({epoch, id}); });
-    node->transport = std::make_unique<Transport>(world, machine->id, 1, cluster->members_,
-                                                  Transport::Limits{});
-    COT_CO_ASSIGN(node->paxos,
-                  co_await PaxosKeyspaces::Open(world, machine->id, *node->control,
-                                                *node->transport, *node->journal,
-                                                storage::MemoryEngineFactory(), "/data/registers",
-                                                nullptr, cluster->options_));
+    node->transport =
+        std::make_unique<Transport>(world, machine->id, 1, cluster->members_, Transport::Limits{});
+    COT_CO_ASSIGN(node->paxos, co_await PaxosKeyspaces::Open(
+                                   world, machine->id, *node->control, *node->transport,
+                                   *node->journal, storage::MemoryEngineFactory(),
+                                   "/data/registers", nullptr, cluster->options_));
     node->transport->Start(std::move(listener));
     co_return Ok();
   }
