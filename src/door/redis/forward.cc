@@ -16,6 +16,22 @@ constexpr Duration kReadPatience = 1s;
 
 }  // namespace
 
+runtime::Task<std::string> PassOn(Forwarder* forwarder, Context context, OwnedWords words) {
+  const int protocol = context.protocol;
+  const placement::Keyspace& keyspace = *context.keyspace;
+  Result<std::string> reply = Fail(ErrorCode::kNotReplica, keyspace.promise.name);
+  if (!keyspace.shards.empty()) {
+    const auto first = static_cast<std::size_t>(context.command->first);
+    const bool keyed = first > 0 && first < words.size();
+    const placement::Shard shard = keyed ? keyspace.ShardOf(words[first]) : keyspace.shards.front();
+    reply = co_await forwarder->Forward(shard, std::move(context), std::move(words), false);
+  }
+  if (reply) co_return std::move(*reply);
+  std::string out;
+  Reply(out, protocol).Error(reply.error());
+  co_return out;
+}
+
 std::string Encode(const ForwardedCommand& command) {
   std::string out;
   PutVarint(out, kVersion);
@@ -100,9 +116,11 @@ runtime::Task<Result<std::string>> Router::Ask(NodeId to, std::string body, Inst
 
 runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Context context,
                                                    OwnedWords words, bool whole_keyspace) {
-  if (transport_ == nullptr || leaderless_ == nullptr)
+  const bool ordered = (KindOf(context.keyspace->promise) & kOrdered) != 0;
+  if (transport_ == nullptr || (leaderless_ == nullptr && !ordered))
     co_return Fail(ErrorCode::kTooFewReplicas, "No other node is known.");
-  const bool writes = (context.command->flags & kWrite) != 0;
+  const bool writes =
+      (context.command->flags & kWrite) != 0 || context.command->id == CommandId::kExec;
   const ForwardedCommand command{.keyspace = context.keyspace->promise.name,
                                  .shard = shard.id,
                                  .epoch = shard.epoch,
@@ -114,7 +132,12 @@ runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Conte
                                  .operation = context.operation,
                                  .words = std::move(words)};
   const std::string body = Encode(command);
-  const std::vector<NodeId> replicas = leaderless_->Others(shard);
+  std::vector<NodeId> replicas;
+  if (ordered) {  // it has none here, so all of them are others
+    for (const placement::ShardReplica& replica : shard.replicas) replicas.push_back(replica.node);
+  } else {
+    replicas = leaderless_->Others(shard);
+  }
   std::optional<Error> last;
   for (std::size_t i = 0; i < replicas.size() && world_.Now() < context.deadline; ++i) {
     const bool may_ask_next = !writes && i + 1 < replicas.size();
@@ -141,7 +164,9 @@ runtime::Task<Result<std::string>> Router::Serve(std::string body, Instant deadl
   const auto shard = std::ranges::find(keyspace->shards, command.shard, &placement::Shard::id);
   if (shard == keyspace->shards.end() || shard->epoch != command.epoch)
     co_return Fail(ErrorCode::kStaleEpoch, command.keyspace);
-  if (leaderless_ == nullptr || !leaderless_->Serves(*shard))
+  // Of an ordered keyspace the executor knows, and refuses by itself.
+  const bool ordered = (KindOf(keyspace->promise) & kOrdered) != 0;
+  if (!ordered && (leaderless_ == nullptr || !leaderless_->Serves(*shard)))
     co_return Fail(ErrorCode::kNotReplica, command.keyspace);
   context.command = FindCommand(command.words[0]);
   if (context.command == nullptr || !context.command->AcceptsWords(command.words.size()))

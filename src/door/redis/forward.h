@@ -25,6 +25,10 @@ class Forwarder {
                                                      OwnedWords words, bool whole_keyspace) = 0;
 };
 
+/// Has a replica of an ordered keyspace run a command: the encoded reply, or error. What
+/// OrderedCommands does where it has no replica. `forwarder` must outlive it.
+runtime::Task<std::string> PassOn(Forwarder* forwarder, Context context, OwnedWords words);
+
 /// A command on its way to another node, as Method::kRedisCommand carries it.
 struct ForwardedCommand {
   std::string keyspace;

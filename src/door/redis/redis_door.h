@@ -20,6 +20,8 @@ class Transport;
 
 namespace coterie::door::redis {
 
+class Forwarder;
+
 /// Bounds and times of the door.
 struct RedisDoorLimits {
   std::size_t connections_max = 10000;  ///< over it: "-ERR max number of clients reached"
@@ -74,6 +76,8 @@ class RedisDoor {
   /// `deadline` all that are left.
   runtime::Task<void> Drain(Instant deadline);
   RedisDoorStats stats() const;
+  /// Passes commands on for executors that are made outside (OrderedCommands).
+  Forwarder& forwarder();
 
  private:
   std::unique_ptr<struct DoorState> state_;
