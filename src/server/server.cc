@@ -11,7 +11,6 @@
 #include "node/gossip.h"
 #include "node/journal.h"
 #include "node/leaderless/replicas.h"
-#include "node/paxos/conditional_writes.h"
 #include "node/paxos/paxos_keyspaces.h"
 #include "node/transport.h"
 #include "runtime/scope.h"
@@ -41,7 +40,6 @@ struct Server::Parts {
   std::unique_ptr<node::LeaderlessReplicas> leaderless;
   std::unique_ptr<Journal> paxos_journal;
   std::unique_ptr<node::PaxosKeyspaces> paxos;
-  std::unique_ptr<node::ConditionalWrites> conditional_writes;
 
   std::unique_ptr<door::etcd::EtcdDoor> etcd;
   std::unique_ptr<door::redis::OrderedCommands> ordered;
@@ -95,8 +93,6 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
   COT_CO_ASSIGN(paxos, co_await node::PaxosKeyspaces::Open(
                            *world, self, node->control(), node->transport(), *paxos_journal,
                            node->engines(), dir + "/registers", gossip.get()));
-  conditional_writes = std::make_unique<node::ConditionalWrites>(*world, node->control(), *paxos,
-                                                                 *leaderless);
   co_return Ok();
 }
 
@@ -150,9 +146,6 @@ door::redis::OrderedCommands::Parts Server::Parts::OrderedParts() {
 void Server::Parts::OpenRedisDoor(runtime::World& world,
                                   std::unique_ptr<runtime::Listener> listener) {
   ordered = std::make_unique<door::redis::OrderedCommands>(world, OrderedParts());
-  door::redis::OrderedCommands::Parts on_leaderless = OrderedParts();
-  on_leaderless.paxos = [this](std::string_view name) { return conditional_writes->Find(name); };
-  conditional = std::make_unique<door::redis::OrderedCommands>(world, std::move(on_leaderless));
   door::redis::RedisDoorOptions options;
   options.self = node->config().id;
   options.control = &node->control();
