@@ -42,6 +42,27 @@ TEST(Laws, EveryReplicaReadsWhatTheOracleSays) {
   }
 }
 
+// Tombstones may be forgotten when they are causally stable, and readers notice nothing: not at any
+// step, not at the end. That every replica has applied them is not enough: an addition that was
+// made without knowing of the removal may still be on its way.
+TEST(Laws, StableTombstonesMayBeForgotten) {
+  int forgotten = 0;
+  bool killed = false;
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    ExecutionOptions options = OptionsOf(seed);
+    options.steps *= 2;
+    options.forget = testing::Forget::kStable;
+    Execution execution(Random(seed), options, kRealJoin);
+    ASSERT_EQ(execution.Run(), "") << "seed " << seed;
+    ASSERT_EQ(execution.Converge(), "") << "seed " << seed;
+    forgotten += execution.forgotten();
+    options.forget = testing::Forget::kApplied;
+    killed = killed || !Judge(seed, options, kRealJoin).empty();
+  }
+  EXPECT_GT(forgotten, 1000);
+  EXPECT_TRUE(killed);
+}
+
 Cell Joined(Cell a, const Cell& b, Merge merge) {
   const Cell before = a;
   const bool changed = Join(a, b, merge);
