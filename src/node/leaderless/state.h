@@ -129,8 +129,10 @@ struct LeaderlessReplicas::State {
   Task<bool> FlushAll();
 
   // -- writing and waiting (replicas.cc) ---------------------------------------------------------
+  /// `time` 0: now.
   Result<WriteTicket> Write(const placement::Keyspace& keyspace, const placement::Shard& shard,
-                            const std::function<void(cells::Edit&)>& make);
+                            const std::function<void(cells::Edit&)>& make,
+                            clock::HybridTime time = {});
   Status CheckRoom(const Slot& slot, std::uint32_t w);
   void Made(Slot& slot, std::uint64_t counter, std::string_view mutation, LogIndex position);
   void Wake(Slot& slot);
