@@ -44,8 +44,7 @@ TEST(NextConfiguration, LeavingWaitsForTheOneInItsPlace) {
 TEST(NextConfiguration, DrainedVoterLearnsOn) {
   const GroupPlan plan{.voters = Ids({1, 2, 3, 4, 6}), .learners = Ids({5}), .leaving = {}};
   EXPECT_EQ(NextConfiguration(Of({1, 2, 3, 4, 5}, {6}), plan, Nobody), std::nullopt);
-  EXPECT_EQ(NextConfiguration(Of({1, 2, 3, 4, 5}, {6}), plan, Everybody),
-            Of({1, 2, 3, 4, 6}, {5}));
+  EXPECT_EQ(NextConfiguration(Of({1, 2, 3, 4, 5}, {6}), plan, Everybody), Of({1, 2, 3, 4, 6}, {5}));
 }
 
 // One that nobody plans with goes at once, but never the last voter.
@@ -64,10 +63,14 @@ TEST(NextConfiguration, AlwaysArrives) {
     raft::Configuration now;
     GroupPlan plan;
     for (std::uint64_t id = 1; id <= 7; ++id) {
-      if (const auto place = random.Below(3); place == 0) now.voters.push_back(NodeId(id));
-      else if (place == 1) now.learners.push_back(NodeId(id));
-      if (const auto place = random.Below(3); place == 0) plan.voters.push_back(NodeId(id));
-      else if (place == 1) plan.learners.push_back(NodeId(id));
+      if (const auto place = random.Below(3); place == 0)
+        now.voters.push_back(NodeId(id));
+      else if (place == 1)
+        now.learners.push_back(NodeId(id));
+      if (const auto place = random.Below(3); place == 0)
+        plan.voters.push_back(NodeId(id));
+      else if (place == 1)
+        plan.learners.push_back(NodeId(id));
     }
     // One that stays, so that the group can hand itself over.
     const bool meets = std::ranges::any_of(plan.voters, [&](NodeId id) {
