@@ -61,7 +61,7 @@ bool InsertUnseen(Cell& into, const Cell& from, const Dot* own, Take take) {
   return true;
 }
 
-/// Keeps the newest floor of each actor; of equally new ones that in `into`.
+/// Keeps the newest floor of each actor. True if `into` changed.
 bool JoinFloors(std::vector<Entry>& into, const std::vector<Entry>& from) {
   bool changed = false;
   auto mine = into.begin();
@@ -77,14 +77,6 @@ bool JoinFloors(std::vector<Entry>& into, const std::vector<Entry>& from) {
     changed = true;
   }
   return changed;
-}
-
-/// A floor under a run that its actor has left says nothing any more [README: invariant 6].
-void DropDeadFloors(Cell& cell) {
-  std::erase_if(cell.removed, [&](const Entry& floor) {
-    const Entry* sum = FindSum(cell.entries, floor.dot.actor);
-    return sum != nullptr && sum->run > floor.run;
-  });
 }
 
 const Entry* FindEntry(const Cell& cell, const Entry& like) {
@@ -131,12 +123,7 @@ bool JoinWith(Cell& into, const Cell& from, Merge merge, std::vector<Loser>* los
     into.context.Join(from.context);
     changed = true;
   }
-  if (!from.removed.empty() && JoinFloors(into.removed, from.removed)) changed = true;
-  if (!into.removed.empty()) {
-    const std::size_t before = into.removed.size();
-    DropDeadFloors(into);
-    changed |= into.removed.size() != before;
-  }
+  changed |= JoinFloors(into.removed, from.removed);
   if (mine.counts || theirs.counts) {
     Report(into, merge, mine, *losers);
     Report(into, merge, theirs, *losers);
@@ -144,12 +131,21 @@ bool JoinWith(Cell& into, const Cell& from, Merge merge, std::vector<Loser>* los
   return changed;
 }
 
-/// Remembers in `delta` how much of `entry`, if it is a sum, is being removed.
-void AddFloor(Cell& delta, const Entry& entry) {
-  if (!IsSum(entry)) return;
-  Entry floor = entry;
-  floor.time = {};
-  delta.removed.push_back(std::move(floor));  // sums ascend by actor, at most one each
+/// Remembers in `delta` how much of each sum in `seen` it removes, and what earlier removals did:
+/// its context covers those, too. The actor's own next addition begins a new run in any case, and
+/// needs no floor.
+void AddFloors(Cell& delta, const Cell& seen, clock::Actor maker) {
+  for (const Entry& floor : seen.removed) {
+    const bool known = delta.context.Covers(floor.dot) || floor.dot.actor == maker;
+    if (known) delta.removed.push_back(floor);
+  }
+  std::vector<Entry> floors;  // sums ascend by actor, at most one each
+  for (const Entry& entry : seen.entries) {
+    if (!IsSum(entry) || entry.dot.actor == maker || !delta.context.Covers(entry.dot)) continue;
+    floors.push_back(entry);
+    floors.back().time = {};
+  }
+  JoinFloors(delta.removed, floors);
 }
 
 Entry Value(Dot dot, HybridTime time, std::string value) {
@@ -165,19 +161,16 @@ Cell ContinueRun(const Cell& seen, Dot dot, HybridTime time) {
   Cell delta;
   Entry sum;
   sum.run = dot.counter;
-  if (const Entry* own = FindSum(seen.entries, dot.actor)) {
-    sum = *own;
-  } else if (const Entry* floor = FindSum(seen.removed, dot.actor)) {
-    // Made and removed by this very mutation: what comes now counts from there.
-    if (floor->run == dot.counter) sum = *floor;
-  }
+  if (const Entry* own = FindSum(seen.entries, dot.actor)) sum = *own;
   sum.dot = dot;
   sum.time = time;
   // The delta's context says that all of the actor's dots are known, so what survives of them
-  // has to be in it.
+  // has to be in it, and how much of the sum does not.
   for (const Entry& entry : seen.entries) {
     if (entry.dot.actor == dot.actor && !IsSum(entry)) delta.entries.push_back(entry);
   }
+  const Entry* floor = FindSum(seen.removed, dot.actor);
+  if (floor != nullptr && floor->run == sum.run) delta.removed.push_back(*floor);
   delta.entries.push_back(std::move(sum));
   std::sort(delta.entries.begin(), delta.entries.end(), Before);
   delta.context.Include(dot);
@@ -233,12 +226,10 @@ Cell AssignOver(const Cell& seen, const VersionVector& context, Dot dot, HybridT
   // must not be superseded before it does.
   delta.context.Meet(seen.context);
   for (const Entry& entry : seen.entries) {
-    if (delta.context.Covers(entry.dot)) {
-      if (entry.dot != dot) AddFloor(delta, entry);
-    } else if (entry.dot.actor == dot.actor && entry.dot != dot) {
-      delta.entries.push_back(entry);
-    }
+    if (delta.context.Covers(entry.dot) || entry.dot.actor != dot.actor) continue;
+    if (entry.dot != dot || IsSum(entry)) delta.entries.push_back(entry);
   }
+  AddFloors(delta, seen, dot.actor);
   delta.entries.push_back(Value(dot, time, std::move(value)));
   delta.context.Include(dot);
   return delta;
@@ -248,7 +239,7 @@ Cell Remove(const Cell& seen, Dot dot, HybridTime) {
   Cell delta;
   delta.context = seen.context;
   delta.context.Include(dot);
-  for (const Entry& entry : seen.entries) AddFloor(delta, entry);
+  AddFloors(delta, seen, dot.actor);
   return delta;
 }
 
@@ -275,7 +266,6 @@ void Amend(Cell& into, Cell& delta, Cell later, Dot dot) {
   delta.removed = std::move(later.removed);
   const auto made = [&](const Entry& entry) { return entry.dot == dot; };
   std::erase_if(into.entries, made);
-  std::erase_if(into.removed, made);
   JoinWith(
       into, delta, Merge::kKeepAll, nullptr, [&](std::size_t i) { return delta.entries[i]; }, &dot);
 }

@@ -75,7 +75,8 @@ bool Join(Cell& into, Cell&& from, Merge merge, std::vector<Loser>* losers = nul
 /// Replaces every entry seen.
 Cell Assign(const Cell& seen, Dot dot, HybridTime time, std::string value);
 /// Replaces only what was seen both here and by a client, whose knowledge is `context` (any input
-/// is safe); the rest become siblings.
+/// is safe); the rest become siblings. For cells of values: of an actor's sum it replaces nothing
+/// unless the client has seen the newest addition.
 Cell AssignOver(const Cell& seen, const VersionVector& context, Dot dot, HybridTime time,
                 std::string value);
 /// Removes every entry seen; what is added elsewhere at the same time survives.

@@ -32,6 +32,8 @@ struct StoreOptions {
   std::size_t cache_bytes_max = 256u << 20;
   /// Changed cells wait in memory for being written to the engine together.
   std::size_t dirty_bytes_max = 64u << 20;
+  /// Of an object with up to this many element cells all are loaded when one is touched.
+  std::uint64_t whole_cells_max = 1024;
 };
 
 /// A value that lost a last-writer-wins race: acknowledged, and no longer visible.
@@ -166,9 +168,10 @@ class Store {
   /// removes them.
   std::vector<std::string> Expired(ShardId shard, std::size_t max);
 
+  struct State;
+
  private:
   friend class Edit;
-  struct State;
   std::unique_ptr<State> state_;
 };
 
@@ -193,6 +196,11 @@ class Edit {
                                  std::string_view operation = {});
   /// Removes what is seen of the object. False: there was nothing.
   bool RemoveKey(std::string_view key);
+  /// Whether RemoveKey, or SetString over it, makes a mutation of a size that can be sent: it has
+  /// every element that is removed. Error kTooLarge (not applied) above these.
+  static constexpr std::uint64_t kRemovalCellsMax = 100'000;
+  static constexpr std::uint64_t kRemovalBytesMax = 16u << 20;
+  Status CheckRemoval(std::string_view key);
   /// `at_ms` nullopt: lives on until deleted (PERSIST), which wins over every deadline.
   void SetExpiry(std::string_view key, std::optional<std::uint64_t> at_ms);
 

@@ -34,7 +34,7 @@ class RealWorld final : public World {
   ~RealWorld() override;
 
   Executor& executor() override { return reactor_; }
-  WallInterval WallNow() override { return wall_clock_.Read(reactor_.Now()); }
+  WallInterval WallNow() override { return wall_clock_.Read(); }
   Random& random() override { return random_; }
   Network& network() override { return network_; }
   Disk& disk() override { return disk_; }

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace coterie::leaderless {
+
+/// Which replicas of one shard have which of the mutations that this node made in it. Deliveries
+/// are in order, so one counter a replica says it all, and how far W replicas have come is the
+/// W-th greatest of them, as a leader finds its commit index [Raft §5.3]; here each failure domain
+/// counts once. A value; no I/O.
+class Acknowledgements {
+ public:
+  struct Replica {
+    NodeId node;
+    std::string failure_domain;  ///< "": its own
+    bool counts = true;          ///< it is active
+  };
+  /// Declares the replicas; what is known of those that stay is kept. `self` is among them unless
+  /// this node only sends. `needs_self`: nothing is promised before this node has it itself.
+  void SetReplicas(NodeId self, std::vector<Replica> replicas, bool needs_self);
+
+  /// This node has its own mutations up to `counter`, as durable as an acknowledgement says.
+  bool OwnUpTo(std::uint64_t counter);
+  /// So has `node`. Answers whether that is news; nothing happens for one that is no replica.
+  bool UpTo(NodeId node, std::uint64_t counter);
+  std::uint64_t Of(NodeId node) const;
+
+  /// The greatest counter that replicas in `w` distinct failure domains have. w = 0 as 1.
+  std::uint64_t Promised(std::uint32_t w) const;
+  /// How many failure domains count at all: with W above it nothing is ever promised.
+  std::size_t domains() const { return ordered_.size(); }
+
+ private:
+  struct Known {
+    Replica replica;
+    std::uint64_t counter = 0;
+  };
+  void Recount();
+
+  NodeId self_;
+  bool needs_self_ = false;
+  std::vector<Known> known_;
+  std::vector<std::uint64_t> ordered_;  // the furthest of each domain, descending
+};
+
+}  // namespace coterie::leaderless
