@@ -71,7 +71,8 @@ TEST(Conflicts, Deduplicated) {
 // Claim: what the admin door tells of a promise is the promise again.
 TEST(KeyspaceTable, PromiseFromJson) {
   const Json document = Parsed(
-      R"({"name":"cart","replication":"leaderless","promise":{"replicas":3,"read":1,"write":2,)"
+      R"({"name":"cart","replication":"leaderless",)"
+      R"("promise":{"replicas":3,"read":1,"write":2,)"
       R"("conflict":"lww","durability":"interval"},"shards":[{"id":16,"epoch":1,"replicas":[)"
       R"({"node":1,"name":"n1","phase":"active"},{"node":2,"name":"n2","phase":"joining"}]}],)"
       R"("redis_database":4})");
