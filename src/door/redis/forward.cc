@@ -134,7 +134,8 @@ runtime::Task<std::string> Router::PassOn(Context context, OwnedWords words) {
 runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Context context,
                                                    OwnedWords words, bool whole_keyspace) {
   if (transport_ == nullptr) co_return Fail(ErrorCode::kTooFewReplicas, "No other node is known.");
-  const bool writes = (context.command->flags & kWrite) != 0;
+  const bool writes =
+      (context.command->flags & kWrite) != 0 || context.command->id == CommandId::kExec;
   const ForwardedCommand command{.keyspace = context.keyspace->promise.name,
                                  .shard = shard.id,
                                  .epoch = shard.epoch,

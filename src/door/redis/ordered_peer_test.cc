@@ -85,14 +85,14 @@ class RedisServer {
 };
 
 // What is drawn: K keys, M members, V values, N indices, S scores, F floats, B bounds of scores, L
-// bounds of bytes, E seconds.
+// bounds of bytes, O offsets, E seconds.
 const char* const kTemplates[] = {
     "SET K V", "SET K V", "SET K V NX", "SET K V XX", "SET K V GET", "SET K V EX E",
     "SET K V KEEPTTL", "SET K V XX GET", "SET K V NX GET", "SETNX K V", "SETEX K E V", "GET K",
     "GETSET K V", "GETDEL K", "GETEX K EX E", "GETEX K PERSIST", "GETEX K", "APPEND K V",
-    "STRLEN K", "GETRANGE K N N", "SETRANGE K E V", "INCR K", "DECR K", "INCRBY K N", "DECRBY K N",
-    "INCRBYFLOAT K F", "MGET K K K", "MSET K V K V", "MSETNX K V K V", "SETBIT K E 1",
-    "SETBIT K E 0", "GETBIT K E", "BITCOUNT K", "BITCOUNT K N N", "BITCOUNT K N N BIT",
+    "STRLEN K", "GETRANGE K N N", "SETRANGE K O V", "INCR K", "DECR K", "INCRBY K N", "DECRBY K N",
+    "INCRBYFLOAT K F", "MGET K K K", "MSET K V K V", "MSETNX K V K V", "SETBIT K O 1",
+    "SETBIT K O 0", "GETBIT K O", "BITCOUNT K", "BITCOUNT K N N", "BITCOUNT K N N BIT",
     "DEL K", "DEL K K K", "UNLINK K", "EXISTS K K", "TYPE K", "EXPIRE K E", "EXPIRE K E NX",
     "EXPIRE K E XX", "EXPIRE K E GT", "EXPIRE K E LT", "EXPIRE K -1", "PERSIST K", "TTL K",
     "RENAME K K", "RENAMENX K K", "COPY K K", "COPY K K REPLACE", "DBSIZE", "KEYS *", "TOUCH K K",
@@ -132,7 +132,9 @@ class Generator {
     if (word == "M") return std::string(1, static_cast<char>('a' + random_.Below(6)));
     if (word == "V") return random_.Chance(0.5) ? Integer(-20, 20) : Text();
     if (word == "N") return Integer(-6, 6);
-    if (word == "E") return Integer(1, 5) + (random_.Chance(0.5) ? "00" : "");
+    if (word == "O") return Integer(0, 40);
+    // No two alike and all far apart: their clock moves while ours stands still.
+    if (word == "E") return std::to_string(100 * (1 + drawn_++ * 7919 % 10'007));
     if (word == "S") return Integer(-8, 8) + (random_.Chance(0.3) ? ".5" : "");
     if (word == "F") return Integer(-30, 30) + "." + Integer(0, 99);
     if (word == "B") {
@@ -152,6 +154,7 @@ class Generator {
     return texts[random_.Below(std::size(texts))];
   }
   Random random_;
+  std::uint64_t drawn_ = 0;
 };
 
 /// How many elements belong together in the reply of a command that promises no order; 0: it does.
@@ -180,6 +183,10 @@ class Comparable {
 
  private:
   static std::string One(std::string_view& in, const std::string& name) {
+    if (name == "TTL") {
+      const std::string text = ReplyText::One(in);
+      return text < "0" || text > "9" ? text : std::to_string((std::stol(text) + 50) / 100);
+    }
     const std::size_t group = GroupOf(name);
     if (group == 0 || !in.starts_with('*')) return ReplyText::One(in);
     std::size_t size = static_cast<std::size_t>(std::stoul(std::string(in.substr(1))));
