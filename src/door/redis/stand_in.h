@@ -153,7 +153,7 @@ class StandInLeaderless final : public node::Leaderless {
     return node::WriteTicket{at_once ? 0 : ++tickets_};
   }
   bool IsAcknowledged(node::WriteTicket ticket) const override {
-    return ticket.number == 0 || !hold;
+    return ticket.number == 0 || (!hold && !acknowledge_error);
   }
   runtime::Task<Status> Acknowledged(node::WriteTicket ticket, Instant deadline) override {
     while (ticket.number != 0 && hold) {
