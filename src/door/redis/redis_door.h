@@ -20,8 +20,6 @@ class Transport;
 
 namespace coterie::door::redis {
 
-class Forwarder;
-
 /// Bounds and times of the door.
 struct RedisDoorLimits {
   std::size_t connections_max = 10000;  ///< over it: "-ERR max number of clients reached"
@@ -75,9 +73,9 @@ class RedisDoor {
   /// Accepts no more and ends each connection when its commands under way are answered; at
   /// `deadline` all that are left.
   runtime::Task<void> Drain(Instant deadline);
+  /// Has a node with a replica of the keyspace run the command: OrderedCommands::Parts::pass_on.
+  runtime::Task<std::string> PassOn(Context context, OwnedWords words);
   RedisDoorStats stats() const;
-  /// Passes commands on for executors that are made outside (OrderedCommands).
-  Forwarder& forwarder();
 
  private:
   std::unique_ptr<struct DoorState> state_;
