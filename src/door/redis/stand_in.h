@@ -105,7 +105,9 @@ class StandInLeaderless final : public node::Leaderless {
   }
   /// Expiry is judged by the world's time from now on.
   void Tick() {
-    store_.SetWallMs(static_cast<std::uint64_t>(world_.WallNow().earliest_ns / 1'000'000));
+    const WallInterval now = world_.WallNow();
+    store_.SetWallMs(
+        static_cast<std::uint64_t>((now.earliest_ns / 2 + now.latest_ns / 2) / 1'000'000));
   }
   /// What another replica, `from`, has and this one does not.
   void Merge(StandInLeaderless& from, ShardId shard) {
