@@ -28,7 +28,12 @@ void ControlKeyspace::Start() {
 }
 
 runtime::Task<Result<NodeId>> ControlKeyspace::Propose(std::string command, Instant deadline) {
-  auto answer = co_await group_.replica().Propose(std::move(command), deadline);
+  auto answer = co_await group_.replica().Propose(command, deadline);
+  // A change of the cluster is worth waiting for an election, as long as it did not happen.
+  while (!answer && answer.error().code == ErrorCode::kNoLeader &&
+         answer.error().outcome == Outcome::kNotApplied && world_.Now() < deadline) {
+    answer = co_await group_.replica().Propose(command, deadline);
+  }
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   auto& made = static_cast<ControlState::Answer&>(**answer);
   if (!made.status) co_return std::unexpected(std::move(made.status.error()));

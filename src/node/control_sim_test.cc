@@ -6,6 +6,7 @@
 #include <set>
 
 #include "node/control_apply.h"
+#include "node/control_state.h"
 #include "node/testing/node_cluster.h"
 
 namespace coterie::node {
@@ -118,11 +119,21 @@ std::set<NodeId> Set(const std::vector<NodeId>& ids) { return {ids.begin(), ids.
 
 /// Puts through `kv`'s replica, one after the other, until told to stop. Every one must succeed.
 struct Load {
+  Duration pause = 5ms;
   bool stop = false;
   bool ended = false;
   std::vector<std::string> acknowledged;
   std::vector<std::string> failed;
 };
+
+Task<Result<bool>> ProposeControl(Node* node, std::string command) {
+  const Instant deadline = node->world().Now() + kPatience;
+  auto answer = co_await node->raft_replica(kControlShard)->Propose(std::move(command), deadline);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  auto& made = static_cast<ControlState::Answer&>(**answer);
+  if (!made.status) co_return std::unexpected(std::move(made.status.error()));
+  co_return true;
+}
 
 Task<Result<kv::Revision>> PutThrough(KvKeyspace* kv, std::string key, std::string value) {
   kv::Command command;
@@ -136,7 +147,7 @@ Task<Result<kv::Revision>> PutThrough(KvKeyspace* kv, std::string key, std::stri
   co_return std::get<etcdserverpb::PutResponse>(*response).header().revision();
 }
 
-Task<void> RunLoad(Node* node, std::string prefix, std::shared_ptr<Load> load) {
+Task<void> RunLoad(KvKeyspace* node, std::string prefix, std::shared_ptr<Load> load) {
   for (int i = 0; !load->stop; ++i) {
     const std::string key = prefix + std::to_string(i);
     auto put = co_await PutThrough(node, key, "v" + key);
@@ -145,7 +156,7 @@ Task<void> RunLoad(Node* node, std::string prefix, std::shared_ptr<Load> load) {
     } else {
       load->failed.push_back(key + ": " + Describe(put.error()));
     }
-    co_await runtime::Sleep(node->world().executor(), 5ms);
+    co_await runtime::Sleep(node->world().executor(), load->pause);
   }
   load->ended = true;
 }
@@ -424,6 +435,145 @@ TEST_P(ControlSim, AnyoneDiesDuringAJoin) {
     ASSERT_TRUE(cluster.ReadBarrier(NodeId(4), 10s).has_value());
     for (int i = 0; i < 30; ++i) EXPECT_EQ(cluster.Value(NodeId(4), "k" + std::to_string(i)), "v");
   }
+}
+
+/// Places a shard by hand, as the planner does step by step.
+Status SetReplicas(NodeCluster& cluster, NodeId at, ShardId shard,
+                   std::vector<placement::ShardReplica> replicas) {
+  control::Command command;
+  auto* const change = command.mutable_set_replicas();
+  change->set_shard(shard.value);
+  change->set_from_epoch(MapOf(cluster, at)->FindShard(shard)->epoch.value);
+  for (const auto& replica : replicas) ToProto(replica, change->add_replicas());
+  auto done = cluster.Run<bool>(at, [bytes = command.SerializeAsString()](Node& node) {
+    return ProposeControl(&node, bytes);
+  });
+  return done ? Ok() : Status(std::unexpected(done.error()));
+}
+
+bool IsReady(NodeCluster& cluster, NodeId at, ShardId shard, NodeId node) {
+  const auto* const placed = MapOf(cluster, at)->FindShard(shard);
+  return std::ranges::any_of(placed->replicas, [&](const placement::ShardReplica& r) {
+    return r.node == node && (r.ready || r.phase == placement::Phase::kActive);
+  });
+}
+
+// A raft keyspace's replica moves to another machine and back while puts go on: no request fails,
+// the machine that was left forgets what it had, and takes it all again.
+TEST_P(ControlSim, RaftReplicaMovesThereAndBack) {
+  NodeCluster cluster(GetParam(), 4);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3, 4}), [](const auto&) { return true; }));
+  ASSERT_TRUE(Create(cluster, NodeId(1), Raft("ledger")).has_value());
+  const ShardId shard = ShardOf(cluster, NodeId(1), "ledger");
+  std::set<NodeId> at = Set(Ids({1, 2, 3, 4}));
+  NodeId from;
+  NodeId to;
+  for (const NodeId id : at) {
+    const auto& placed = MapOf(cluster, NodeId(1))->FindShard(shard)->replicas;
+    const bool here = std::ranges::any_of(placed, [&](const auto& r) { return r.node == id; });
+    (here ? from : to) = id;
+  }
+  at.erase(to);
+  const NodeId asked = *at.begin();
+  ASSERT_NE(asked, from);
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(asked)->kv(shard) != nullptr; }));
+  auto load = std::make_shared<Load>();
+  load->pause = 100ms;
+  cluster.On(asked, [load, shard](Node& node) { return RunLoad(node.kv(shard), "k", load); });
+  for (int move = 0; move < 2; ++move, std::swap(from, to)) {
+    std::vector<placement::ShardReplica> replicas =
+        MapOf(cluster, asked)->FindShard(shard)->replicas;
+    replicas.push_back({.node = to, .phase = placement::Phase::kJoining, .replaces = from});
+    ASSERT_TRUE(SetReplicas(cluster, asked, shard, replicas).has_value());
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      const auto& now = MapOf(cluster, asked)->FindShard(shard)->replicas;
+      return std::ranges::none_of(now, [&](const auto& r) { return r.node == from; }) &&
+             IsReady(cluster, asked, shard, to);
+    })) << "the planner finishes what was begun";
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return cluster.node(from)->kv(shard) == nullptr && cluster.node(to)->kv(shard) != nullptr;
+    }));
+    cluster.sim().RunFor(35s);
+    at.erase(from);
+    at.insert(to);
+    ASSERT_TRUE(cluster.RunUntil([&] { return Voters(cluster, asked, shard) == at; }));
+    if (GetParam() % 2 == 0) continue;  // the same process takes it again, or another one
+    cluster.Kill(from, runtime::Death::kPowerOff);
+    cluster.Start(from);
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(from) != nullptr; }));
+  }
+  load->stop = true;
+  ASSERT_TRUE(cluster.RunUntil([&] { return load->ended; }));
+  EXPECT_TRUE(load->failed.empty()) << load->failed.front();
+  EXPECT_GT(load->acknowledged.size(), 300U);
+  const kv::Revision last = cluster.node(asked)->kv(shard)->store().revision();
+  EXPECT_EQ(static_cast<std::size_t>(last), load->acknowledged.size() + 1);
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::ranges::all_of(
+        at, [&](NodeId id) { return cluster.node(id)->kv(shard)->store().revision() == last; });
+  }));
+}
+
+// Keyspaces are made and dropped while machines die at any moment: whatever is left, everybody
+// comes back and agrees on it, and what there is serves.
+TEST_P(ControlSim, KeyspacesComeAndGoWhileMachinesDie) {
+  Random random(GetParam());
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto&) { return true; }));
+  for (int round = 0; round < 12; ++round) {
+    const NodeId at(1 + random.Below(3));
+    if (random.Below(2) == 0) {
+      keyspace::Promise promise = Raft("ledger");
+      promise.redis_database = 0;
+      (void)Create(cluster, at, promise);
+    } else {
+      (void)Drop(cluster, at, "ledger");
+    }
+    cluster.sim().RunFor(
+        std::chrono::microseconds(random.Below(random.Below(2) == 0 ? 5'000 : 40'000'000)));
+    const NodeId victim(1 + random.Below(3));
+    cluster.Kill(victim, runtime::Death::kPowerOff);
+    cluster.sim().RunFor(std::chrono::microseconds(random.Below(3'000'000)));
+    cluster.Start(victim);
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return std::ranges::all_of(nodes, [&](NodeId id) { return cluster.node(id) != nullptr; });
+    })) << cluster.crash(victim);
+  }
+  (void)Create(cluster, NodeId(1), Raft("ledger"));
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) { return map.Find("ledger"); }));
+  const ShardId shard = ShardOf(cluster, NodeId(1), "ledger");
+  for (const NodeId id : nodes) {
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(id)->kv(shard) != nullptr; }));
+    const auto put = cluster.Run<kv::Revision>(
+        id, [shard](Node& node) { return PutThrough(node.kv(shard), "k", "v"); });
+    EXPECT_TRUE(put.has_value()) << Describe(put.error());
+  }
+  for (const NodeId id : nodes) EXPECT_EQ(cluster.crash(id), "");
+}
+
+// A group in which nothing happens does not keep the write-ahead log of a busy one from being cut.
+TEST_P(ControlSim, QuietGroupsLetTheLogGo) {
+  NodeCluster cluster(GetParam(), 3, [](NodeConfig& config) {
+    config.wal_segment_bytes = 64u << 10;
+    config.default_keyspaces = {Raft("ledger")};
+  });
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(cluster.Put(leader, "k", std::string(10'000, 'x')).has_value());
+    if (i % 20 == 0) cluster.sim().RunFor(5s);
+  }
+  for (const auto& id : Ids({1, 2, 3})) {
+    EXPECT_LT(cluster.node(id)->wal_stats().segments, 30U);  // 4 MB are 64 segments
+    EXPECT_GT(cluster.node(id)->wal_stats().bytes, 3'900'000U);
+  }
+  cluster.Kill(leader, runtime::Death::kPowerOff);
+  cluster.Start(leader);
+  ASSERT_TRUE(
+      AwaitMap(cluster, Ids({1, 2, 3}), [](const auto& map) { return map.Find("ledger"); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ControlSim, ::testing::Values(1, 2, 3));

@@ -14,6 +14,14 @@ constexpr std::uint64_t kVersion = 1;
 /// A read is asked of the next replica after so long.
 constexpr Duration kReadPatience = 1s;
 
+bool IsLeaderless(const placement::Keyspace& keyspace) {
+  return keyspace.promise.replication == keyspace::Replication::kLeaderless;
+}
+
+bool HasReplica(const placement::Shard& shard, NodeId node) {
+  return std::ranges::any_of(shard.replicas, [node](const auto& r) { return r.node == node; });
+}
+
 }  // namespace
 
 std::string Encode(const ForwardedCommand& command) {
@@ -67,9 +75,11 @@ Result<ForwardedCommand> DecodeForwarded(std::string_view body) {
   return command;
 }
 
-Router::Router(runtime::World& world, node::Control& control, node::Leaderless* leaderless,
-               node::Transport* transport, node::FailureDetector* detector, FindExecutor find)
+Router::Router(runtime::World& world, NodeId self, node::Control& control,
+               node::Leaderless* leaderless, node::Transport* transport,
+               node::FailureDetector* detector, FindExecutor find)
     : world_(world),
+      self_(self),
       control_(control),
       leaderless_(leaderless),
       transport_(transport),
@@ -98,11 +108,34 @@ runtime::Task<Result<std::string>> Router::Ask(NodeId to, std::string body, Inst
   co_return answer;
 }
 
+std::vector<NodeId> Router::OthersOf(const placement::Keyspace& keyspace,
+                                     const placement::Shard& shard) const {
+  if (IsLeaderless(keyspace) && leaderless_ != nullptr) return leaderless_->Others(shard);
+  std::vector<NodeId> others;
+  for (const placement::ShardReplica& replica : shard.replicas)
+    if (replica.node != self_ && replica.phase == placement::Phase::kActive)
+      others.push_back(replica.node);
+  if (detector_ != nullptr)
+    std::ranges::sort(others, {},
+                      [this](NodeId node) { return std::pair(detector_->Cost(node), node); });
+  return others;
+}
+
+runtime::Task<std::string> Router::PassOn(Context context, OwnedWords words) {
+  const placement::Shard shard = context.keyspace->shards.front();
+  const int protocol = context.protocol;
+  Result<std::string> answer = co_await Forward(shard, std::move(context), std::move(words), false);
+  if (answer) co_return std::move(*answer);
+  std::string out;
+  Reply(out, protocol).Error(answer.error());
+  co_return out;
+}
+
 runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Context context,
                                                    OwnedWords words, bool whole_keyspace) {
-  if (transport_ == nullptr || leaderless_ == nullptr)
-    co_return Fail(ErrorCode::kTooFewReplicas, "No other node is known.");
-  const bool writes = (context.command->flags & kWrite) != 0;
+  if (transport_ == nullptr) co_return Fail(ErrorCode::kTooFewReplicas, "No other node is known.");
+  const bool writes =
+      (context.command->flags & kWrite) != 0 || context.command->id == CommandId::kExec;
   const ForwardedCommand command{.keyspace = context.keyspace->promise.name,
                                  .shard = shard.id,
                                  .epoch = shard.epoch,
@@ -114,7 +147,7 @@ runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Conte
                                  .operation = context.operation,
                                  .words = std::move(words)};
   const std::string body = Encode(command);
-  const std::vector<NodeId> replicas = leaderless_->Others(shard);
+  const std::vector<NodeId> replicas = OthersOf(*context.keyspace, shard);
   std::optional<Error> last;
   for (std::size_t i = 0; i < replicas.size() && world_.Now() < context.deadline; ++i) {
     const bool may_ask_next = !writes && i + 1 < replicas.size();
@@ -141,10 +174,15 @@ runtime::Task<Result<std::string>> Router::Serve(std::string body, Instant deadl
   const auto shard = std::ranges::find(keyspace->shards, command.shard, &placement::Shard::id);
   if (shard == keyspace->shards.end() || shard->epoch != command.epoch)
     co_return Fail(ErrorCode::kStaleEpoch, command.keyspace);
-  if (leaderless_ == nullptr || !leaderless_->Serves(*shard))
-    co_return Fail(ErrorCode::kNotReplica, command.keyspace);
+  const bool here = IsLeaderless(*keyspace) ? leaderless_ != nullptr && leaderless_->Serves(*shard)
+                                            : HasReplica(*shard, self_);
+  if (!here) co_return Fail(ErrorCode::kNotReplica, command.keyspace);
   context.command = FindCommand(command.words[0]);
-  if (context.command == nullptr || !context.command->AcceptsWords(command.words.size()))
+  // A transaction comes as one EXEC with all of its commands, which OrderedCommands reads.
+  const bool whole_words = context.command != nullptr &&
+                           (context.command->id == CommandId::kExec ||
+                            context.command->AcceptsWords(command.words.size()));
+  if (!whole_words)
     co_return Fail(ErrorCode::kMalformed, "forwarded command: unknown");
   context.keyspace = keyspace.get();
   context.protocol = command.protocol;

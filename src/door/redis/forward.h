@@ -46,11 +46,14 @@ class Router final : public Forwarder {
  public:
   using FindExecutor = std::function<Executor*(const Command&, std::uint8_t kind, Words words)>;
   /// `transport` may be null: a node alone. Registers for Method::kRedisCommand.
-  Router(runtime::World& world, node::Control& control, node::Leaderless* leaderless,
+  Router(runtime::World& world, NodeId self, node::Control& control, node::Leaderless* leaderless,
          node::Transport* transport, node::FailureDetector* detector, FindExecutor find);
 
   runtime::Task<Result<std::string>> Forward(placement::Shard shard, Context context,
                                              OwnedWords words, bool whole_keyspace) override;
+  /// The same for a command on a raft or paxos keyspace without a replica here; answers the encoded
+  /// reply, errors included.
+  runtime::Task<std::string> PassOn(Context context, OwnedWords words);
   std::uint64_t forwarded() const { return forwarded_; }
 
   /// Runs here what another node passed on. Errors: kMalformed, kStaleEpoch, kNoKeyspace.
@@ -58,8 +61,12 @@ class Router final : public Forwarder {
 
  private:
   runtime::Task<Result<std::string>> Ask(NodeId to, std::string body, Instant deadline);
+  /// Active replicas elsewhere, the best to ask first.
+  std::vector<NodeId> OthersOf(const placement::Keyspace& keyspace,
+                               const placement::Shard& shard) const;
 
   runtime::World& world_;
+  const NodeId self_;
   node::Control& control_;
   node::Leaderless* leaderless_;
   node::Transport* transport_;

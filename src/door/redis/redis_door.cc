@@ -34,7 +34,8 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
       started(world.Now()),
       config(InitialConfig(options)),
       publisher(options.self, options.transport, [this] { return NodesOf(*options.control); }),
-      router(world, *options.control, options.leaderless, options.transport, options.detector,
+      router(world, options.self, *options.control, options.leaderless, options.transport,
+             options.detector,
              [this](const Command& command, std::uint8_t kind, Words words) {
                return ExecutorOf(command, kind, words);
              }),
@@ -127,6 +128,10 @@ void RedisDoor::Serve(std::unique_ptr<runtime::Listener> listener) {
 }
 
 runtime::Task<void> RedisDoor::Drain(Instant deadline) { return state_->Drain(deadline); }
+
+runtime::Task<std::string> RedisDoor::PassOn(Context context, OwnedWords words) {
+  return state_->router.PassOn(std::move(context), std::move(words));
+}
 
 RedisDoorStats RedisDoor::stats() const {
   RedisDoorStats stats = state_->stats;

@@ -73,6 +73,8 @@ class RedisDoor {
   /// Accepts no more and ends each connection when its commands under way are answered; at
   /// `deadline` all that are left.
   runtime::Task<void> Drain(Instant deadline);
+  /// Has a node with a replica of the keyspace run the command: OrderedCommands::Parts::pass_on.
+  runtime::Task<std::string> PassOn(Context context, OwnedWords words);
   RedisDoorStats stats() const;
 
  private:

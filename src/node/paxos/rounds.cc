@@ -102,14 +102,20 @@ Task<void> Rounds::Serve(Register* reg) {
   reg->idle = idle_.insert(idle_.begin(), reg);
 }
 
+// Time lets a try beat every ballot that was made before it, though it has not heard of it: without
+// that, a busy writer's promises run away from everybody else.
+void Rounds::RaiseBallots() { ballots_.Raise(NowUs() + ahead_us_); }
+
+std::uint64_t Rounds::NowUs() const {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, world_.WallNow().earliest_ns / 1000));
+}
+
 // The batch is fixed from here on: every try folds the same changes, in order.
 void Rounds::StartChange(Register& reg, Round& round) {
   ++stats_.rounds;
   stats_.folded += round.batch.size();
   if (reg.proposer.prepared()) ++stats_.one_trip;
-  // Time lets the newest proposer win at its first try.
-  const std::int64_t now_us = world_.WallNow().earliest_ns / 1000;
-  if (now_us > 0) ballots_.Raise(static_cast<std::uint64_t>(now_us));
+  RaiseBallots();
   Round* state = &round;
   reg.proposer.Change(
       [state](const Bytes& current, std::uint64_t number) {
@@ -171,6 +177,7 @@ Task<void> Rounds::RunRound(Register* reg, std::vector<std::shared_ptr<Waiting>>
       }
       co_return;
     }
+    RaiseBallots();
     reg->proposer.SetReplicas(*replicas, now);
     reg->proposer.Tick(now);
   }
@@ -195,6 +202,12 @@ Task<void> Rounds::Ask(Register* reg, NodeId to, paxos::Request request) {
   const Instant until = world_.Now() + options_.core.resend_interval;
   auto reply = co_await Send(to, reg->name, std::move(request), until);
   if (!reply) co_return;
+  if (const auto* refused = std::get_if<paxos::Refused>(&*reply)) {
+    // Somebody's clock is ahead of ours: from here on our ballots are as far ahead of it.
+    const std::uint64_t now_us = NowUs();
+    const std::uint64_t theirs = refused->promised.counter;
+    if (theirs > now_us) ahead_us_ = std::max(ahead_us_, theirs - now_us);
+  }
   reg->proposer.Step(to, *reply, world_.Now());
   reg->stepped = true;
   reg->wake.NotifyAll();

@@ -87,6 +87,7 @@ class Rounds {
   /// The map has changed.
   void FollowMap();
   const RoundsStats& stats() const { return stats_; }
+  NodeId self() const { return self_; }
 
  private:
   using RegisterName = std::pair<ShardId, std::string>;
@@ -118,6 +119,8 @@ class Rounds {
   Register& Open(RegisterName name);
   runtime::Task<void> Serve(Register* reg);
   runtime::Task<void> RunRound(Register* reg, std::vector<std::shared_ptr<Waiting>> batch);
+  void RaiseBallots();
+  std::uint64_t NowUs() const;
   void StartChange(Register& reg, Round& round);
   void Conclude(Round& round, const paxos::Finished& finished);
   static void FailAll(Round& round, const Error& error);
@@ -140,6 +143,7 @@ class Rounds {
   FailureDetector* const detector_;
   const RoundsOptions options_;
   paxos::BallotSource ballots_;
+  std::uint64_t ahead_us_ = 0;  ///< how far others' ballots are ahead of this node's clock
   std::map<RegisterName, std::unique_ptr<Register>> registers_;
   std::list<Register*> idle_;  ///< the last used first
   std::uint64_t questions_ = 0;

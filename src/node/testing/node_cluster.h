@@ -16,6 +16,7 @@
 #include "node/node.h"
 #include "node/raft_replica.h"
 #include "node/snapshot_transfer.h"
+#include "node/testing/cluster_configs.h"
 #include "node/transport.h"
 #include "runtime/sim/simulation.h"
 
@@ -29,26 +30,12 @@ class NodeCluster {
   using Tweak = std::function<void(NodeConfig&)>;
 
   NodeCluster(std::uint64_t seed, int size, const Tweak& tweak = {}) : sim_({.seed = seed}) {
-    std::vector<MemberConfig> members;
-    for (int i = 1; i <= size; ++i) {
-      const std::string host = "10.0.0." + std::to_string(i);
-      const NodeId id(static_cast<std::uint64_t>(i));
-      members.push_back({id, "n" + std::to_string(i), {host, 7071}, {host, 2379}});
-    }
-    for (const MemberConfig& member : members) {
+    for (auto& [id, config] : ClusterConfigs(size)) {
       auto machine = std::make_unique<Machine>();
-      machine->handle = sim_.AddNode(member.name, member.peer.host);
-      machine->config.id = member.id;
-      machine->config.name = member.name;
-      machine->config.cluster = "test";
-      machine->config.data_dir = "/data";
-      machine->config.peer_listen = member.peer;
-      machine->config.members = members;
-      machine->config.wal_segment_bytes = 1u << 20;
-      machine->config.snapshot_every_entries = 100;
-      machine->config.log_entries_kept = 20;
+      machine->handle = sim_.AddNode(config.name, config.peer_listen.host);
+      machine->config = config;
       if (tweak) tweak(machine->config);
-      machines_[member.id] = std::move(machine);
+      machines_[id] = std::move(machine);
     }
     sim_.OnCrash([this](runtime::NodeHandle handle, const std::string& reason) {
       for (auto& [id, machine] : machines_) {
@@ -59,19 +46,11 @@ class NodeCluster {
 
   /// One more machine, not started, that asks the others to be node `id`: the next that is free.
   void AddJoiner(NodeId id) {
+    std::map<NodeId, NodeConfig> there;
+    for (const auto& [other, machine] : machines_) there[other] = machine->config;
     auto machine = std::make_unique<Machine>();
-    const std::string host = "10.0.0." + std::to_string(id.value);
-    const std::string name = "n" + std::to_string(id.value);
-    machine->handle = sim_.AddNode(name, host);
-    machine->config = machines_.begin()->second->config;
-    machine->config.id = NodeId();
-    machine->config.name = name;
-    machine->config.peer_listen = {host, 7071};
-    machine->config.etcd_listen = {host, 2379};
-    machine->config.members.clear();
-    for (const auto& [other, there] : machines_) {
-      machine->config.join.push_back(there->config.peer_listen);
-    }
+    machine->config = JoinerConfig(there, id.value);
+    machine->handle = sim_.AddNode(machine->config.name, machine->config.peer_listen.host);
     machines_[id] = std::move(machine);
   }
 
