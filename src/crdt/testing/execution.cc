@@ -29,7 +29,7 @@ std::string Execution::Run() {
   for (int step = 0; step < options_.steps; ++step) {
     const std::size_t at = random_.Below(replicas_.size());
     const std::size_t other = random_.Below(replicas_.size());
-    if (random_.Chance(0.4)) {
+    if (random_.Chance(options_.mutate)) {
       Mutate(at);
     } else if (random_.Chance(0.7)) {
       DeliverDelta(at, other);
@@ -37,8 +37,10 @@ std::string Execution::Run() {
       JoinState(at, other);
     }
     if (options_.forget != Forget::kNever) {
-      replicas_[at].reports[other] = replicas_[other].received;
-      MaybeForget(replicas_[random_.Below(replicas_.size())]);
+      for (std::size_t from = 0; from < replicas_.size(); ++from) {
+        if (random_.Chance(0.3)) replicas_[at].reports[from] = replicas_[from].received;
+      }
+      MaybeForget(replicas_[at]);
     }
     reachable_.push_back(replicas_[at].cell);
     if (std::string wrong = Check(replicas_[at]); !wrong.empty()) return wrong;

@@ -38,6 +38,7 @@ struct ExecutionOptions {
   int steps = 40;
   Merge merge = Merge::kLastWriter;
   bool siblings = false;  ///< assignments are AssignOver, and nothing is added
+  double mutate = 0.4;    ///< chance that a step is a mutation; else something arrives
   double amended = 0.2;   ///< chance that a mutation changes the cell once more
   /// With any but kNever deltas arrive once, as a replica's applied vector sees to.
   Forget forget = Forget::kNever;
