@@ -176,11 +176,18 @@ class Client {
     const bool table = key == kTable;
     if (mine != mine_.end() && world_.random().Chance(0.5)) {
       const std::string element = mine->element;
+      const Duration added = mine->added;
       mine_.erase(mine);
       fates[element] = Fate::kMayBe;
       Words words = {table ? "HDEL" : "SREM", std::string(key), element};
       const auto reply = co_await Cart(std::move(words));
       if (!reply) co_return false;
+      if (reply->kind == Kind::kInteger && reply->integer == 0 &&
+          Troubled(state_.plan, replica_, added, world_.Now() - start_)) {
+        // Another replica's disk had it when it was acknowledged; here it is not back yet.
+        fates[element] = Fate::kMustBe;
+        co_return true;
+      }
       if (reply->kind != Kind::kInteger || reply->integer != 1) {
         state_.Break("session", fmt::format("replica {} took {} of {} and does not have it",
                                             replica_, element, key));
@@ -196,7 +203,7 @@ class Client {
     const auto reply = co_await Cart(std::move(words));
     if (!reply) co_return false;
     fates[element] = Fate::kMustBe;
-    mine_.push_back({std::string(key), element, replica});
+    mine_.push_back({std::string(key), element, replica, world_.Now() - start_});
     co_return true;
   }
 
@@ -293,6 +300,7 @@ class Client {
     std::string key;
     std::string element;
     std::uint32_t replica = 0;
+    Duration added{};
   };
 
   runtime::World& world_;
