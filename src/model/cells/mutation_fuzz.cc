@@ -1,6 +1,8 @@
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,16 +51,48 @@ void ReadAll(Store& store) {
   COT_ASSERT(store.Digest(kShard).has_value());
 }
 
+/// A mutation of a node that is sound, by the next bytes, perhaps with one byte of it damaged.
+std::string Make(Replica& maker, std::string_view& input) {
+  const auto next = [&] {
+    const auto byte = input.empty() ? 0U : static_cast<unsigned char>(input.front());
+    if (!input.empty()) input.remove_prefix(1);
+    return byte;
+  };
+  const std::string key(1, static_cast<char>(next() % 3));
+  const std::string element(next() % 3, 'e');
+  const unsigned what = next();
+  std::string bytes = maker.Do(Ms(maker.made.size() + 1), [&](Edit& edit) {
+    if ((what & 1) != 0) edit.SetString(key, element);
+    if ((what & 2) != 0) (void)edit.Increment(key, 3, element);
+    if ((what & 4) != 0) edit.HashSet(key, element, "7");
+    if ((what & 8) != 0) (void)edit.HashIncrement(key, element, 5);
+    if ((what & 16) != 0) edit.SortedSetIncrement(key, element, 1.5);
+    if ((what & 32) != 0) edit.SetAdd(key, element);
+    if ((what & 64) != 0) edit.StreamAdd(key, {{"f", "v"}});
+    if ((what & 128) != 0) edit.RemoveKey(key);
+    if (what == 3) edit.HllRaise(key, 5, 6);
+    if (what == 7) edit.SetExpiry(key, 9);
+  });
+  const std::size_t at = next();
+  if (at < bytes.size()) bytes[at] = static_cast<char>(bytes[at] ^ static_cast<char>(next()));
+  return bytes;
+}
+
 void Run(std::string_view input) {
   if (input.empty()) return;
   const auto policy = static_cast<keyspace::Conflict>(1 + static_cast<unsigned>(input[0]) % 3);
   input.remove_prefix(1);
   Replica cached(NodeId(1), policy, {});
+  Replica maker(NodeId(2), policy, {});
   Replica bare(NodeId(1), policy, {.cache_bytes_max = 0, .whole_cells_max = 0});
   while (!input.empty()) {
-    const bool whole_cell = (input.front() & 1) != 0;
+    const unsigned how = static_cast<unsigned char>(input.front()) % 4;
     input.remove_prefix(1);
-    const auto first = GetLengthPrefixed(input);
+    const bool whole_cell = how == 1;
+    std::string made;
+    std::optional<std::string_view> first;
+    if (how >= 2) first = made = Make(maker, input);
+    if (how < 2) first = GetLengthPrefixed(input);
     if (!first) break;
     const auto before = Cells(*cached.store);
     bool joined = false;

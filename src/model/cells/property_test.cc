@@ -352,7 +352,7 @@ class Property : public ::testing::TestWithParam<Conflict> {};
 // readers see is at every moment what the definition says of the mutations applied; with equal
 // vectors replicas are equal, and so are their digests.
 TEST_P(Property, EveryReplicaIsWhatItHasApplied) {
-  for (std::uint64_t seed = 1; seed <= 60 && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1; seed <= 40 && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     Cluster(seed, GetParam(), false).Run(200);
   }
@@ -360,7 +360,7 @@ TEST_P(Property, EveryReplicaIsWhatItHasApplied) {
 
 // The same while tombstones are forgotten at different times: nothing comes back.
 TEST_P(Property, ForgettingTombstonesChangesNothing) {
-  for (std::uint64_t seed = 1001; seed <= 1080 && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1001; seed <= 1050 && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     Cluster(seed, GetParam(), true).Run(200);
   }
