@@ -6,13 +6,15 @@
 #include "base/coding.h"
 #include "consensus/raft/raft.h"
 #include "coterie/peer.pb.h"
+#include "node/control_apply.h"
 #include "node/proposals.h"
 #include "node/raft_codec.h"
 #include "node/snapshot_transfer.h"
+#include "placement/plan.h"
 
 // What other nodes and this node's own files hold, as any bytes: decoders answer, and what they
 // take comes back the same when it is encoded again. A replica takes any Raft message that can be
-// read. The first byte says which.
+// read, the control keyspace any command. The first byte says which.
 
 namespace coterie::node {
 namespace {
@@ -48,6 +50,27 @@ template <class T>
 void ParseAs(std::string_view bytes) {
   T message;
   (void)message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// Whatever was proposed is in the log for good: no command may stop a node.
+void ApplyCommands(std::string_view input) {
+  ControlData data;
+  control::Command first;
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    control::Node* const node = first.mutable_bootstrap()->add_nodes();
+    node->set_id(id);
+    node->set_name(std::to_string(id));
+    node->set_peer(std::to_string(id));
+  }
+  (void)ApplyControl(data, first);
+  while (!input.empty()) {
+    const auto bytes = GetLengthPrefixed(input);
+    control::Command command;
+    if (!bytes || !command.ParseFromArray(bytes->data(), static_cast<int>(bytes->size()))) return;
+    (void)ApplyControl(data, command);
+    (void)placement::NextSteps(data.map);
+    COT_ASSERT(DecodeControlData(EncodeControlData(data)).has_value());
+  }
 }
 
 void DecodeOne(std::string_view input) {
@@ -86,6 +109,16 @@ void DecodeOne(std::string_view input) {
       ParseAs<peer::Call>(input);
       ParseAs<peer::Reply>(input);
       ParseAs<peer::SnapshotChunk>(input);
+      ParseAs<peer::Hello>(input);
+      return;
+    case 5:
+      if (const auto data = DecodeControlData(input)) {
+        const auto twice = DecodeControlData(EncodeControlData(*data));
+        COT_ASSERT(twice && twice->map == data->map && twice->founders == data->founders);
+      }
+      return;
+    case 6:
+      ApplyCommands(input);
       return;
     default:
       StepReplica(input);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "coterie/peer.pb.h"
+#include "node/transport_connections.h"
 
 namespace coterie::node {
 
@@ -12,7 +13,8 @@ namespace {
 constexpr Duration kConnectTimeout = 1s;
 constexpr Duration kReconnectMin = 20ms;
 constexpr Duration kReconnectMax = 500ms;
-constexpr std::size_t kReadBytes = 256u << 10;
+constexpr Duration kRefusedPause = 2s;
+}  // namespace
 
 std::string ErrorReply(std::uint64_t id, const Error& error) {
   peer::Reply reply;
@@ -22,42 +24,6 @@ std::string ErrorReply(std::uint64_t id, const Error& error) {
   reply.set_message(error.message);
   return reply.SerializeAsString();
 }
-}  // namespace
-
-struct Transport::Peer {
-  Peer(runtime::Executor& executor, MemberConfig m) : member(std::move(m)), wake(executor) {}
-  MemberConfig member;
-  std::unique_ptr<runtime::Stream> stream;  // our connection to it, while it stands
-  std::string queue;                        // encoded frames not yet given to the stream
-  runtime::Notification wake;               // queue filled, or connection lost
-  bool lost = false;
-  bool answered = false;         // a sign of life since the last ping
-  Accepted* accepted = nullptr;  // its newest connection to us
-  bool heard = false;
-  Instant last_heard{};
-  LinkFault fault;
-  runtime::Scope reader;
-};
-
-/// A connection that another made to us.
-struct Transport::Accepted {
-  explicit Accepted(std::unique_ptr<runtime::Stream> s, std::size_t& total)
-      : stream(std::move(s)), count(total) {
-    ++count;
-  }
-  ~Accepted() {
-    --count;
-    if (from != nullptr && from->accepted == this) from->accepted = nullptr;
-  }
-  Accepted(const Accepted&) = delete;
-  Accepted& operator=(const Accepted&) = delete;
-
-  std::unique_ptr<runtime::Stream> stream;
-  std::size_t& count;
-  Peer* from = nullptr;  // null until its Hello came
-  bool heard = false;
-  runtime::Scope watch;
-};
 
 Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
                      const std::vector<MemberConfig>& members, Limits limits)
@@ -66,10 +32,40 @@ Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_i
       cluster_id_(cluster_id),
       limits_(limits),
       next_call_(world.random().Next() >> 16) {
-  for (const MemberConfig& member : members) {
-    if (member.id == self) continue;
-    peers_.emplace(member.id, std::make_unique<Peer>(world.executor(), member));
+  self_info_.id = self;
+  for (const MemberConfig& member : members) SetPeer(member);
+}
+
+void Transport::SetPeer(const MemberConfig& member) {
+  if (member.id == self_) {
+    self_info_ = member;
+    return;
   }
+  auto& peer = peers_[member.id];
+  if (peer == nullptr) {
+    peer = std::make_unique<Peer>(world_.executor(), member);
+    if (started_) peer->loop.Spawn(ConnectLoop(peer.get()));
+    return;
+  }
+  const bool moved = peer->member.peer != member.peer;
+  peer->member = member;
+  if (!moved || peer->stream == nullptr) return;
+  peer->lost = true;
+  peer->stream->Close();
+  peer->wake.NotifyAll();
+}
+
+void Transport::RemovePeer(NodeId id) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  const std::unique_ptr<Peer> peer = std::move(found->second);
+  peers_.erase(found);
+  peer->loop.Cancel();
+  peer->reader.Cancel();
+  peer->stream.reset();
+  if (peer->accepted != nullptr) peer->accepted->stream->Close();
+  FailCalls(id);
+  if (on_lost_) on_lost_(id);
 }
 
 Transport::~Transport() { Stop(); }
@@ -78,6 +74,7 @@ void Transport::Stop() {
   scope_.Cancel();
   for (auto& [id, calls] : on_shard_call_) calls->answers.Cancel();
   for (auto& [id, peer] : peers_) {
+    peer->loop.Cancel();
     peer->reader.Cancel();
     peer->stream.reset();
   }
@@ -85,7 +82,8 @@ void Transport::Stop() {
 
 void Transport::Start(std::unique_ptr<runtime::Listener> listener) {
   scope_.Spawn(AcceptLoop(std::shared_ptr<runtime::Listener>(std::move(listener))));
-  for (auto& [id, peer] : peers_) scope_.Spawn(ConnectLoop(peer.get()));
+  started_ = true;
+  for (auto& [id, peer] : peers_) peer->loop.Spawn(ConnectLoop(peer.get()));
 }
 
 runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
@@ -102,8 +100,11 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     hello.set_cluster_id(cluster_id_);
     hello.set_from(self_.value);
     hello.set_to(peer->member.id.value);
+    hello.set_name(self_info_.name);
+    hello.set_address(ToText(self_info_.peer));
     peer->stream = std::move(*connected);
     peer->lost = false;
+    peer->refused = false;
     peer->queue.clear();
     net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello)},
                      hello.SerializeAsString(), peer->queue);
@@ -124,19 +125,37 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     peer->queue.clear();
     FailCalls(peer->member.id);
     if (on_lost_) on_lost_(peer->member.id);
+    if (peer->refused) pause = kRefusedPause;
     co_await runtime::Sleep(world_.executor(), pause);
+    pause = kReconnectMin;
   }
 }
 
 runtime::Task<void> Transport::ReadUntilClosed(Peer* peer) {
-  char nothing[64];
+  net::FrameDecoder decoder;
+  char bytes[256];
   for (;;) {
-    auto read = co_await peer->stream->Read(nothing);
+    auto read = co_await peer->stream->Read(bytes);
     if (!read || *read == 0) break;
     peer->answered = true;
+    decoder.Feed(std::string_view(bytes, *read));
+    for (auto next = decoder.Next(); next && *next; next = decoder.Next()) {
+      if ((*next)->type == static_cast<std::uint16_t>(FrameType::kRefusal)) {
+        OnRefusal(peer, (*next)->body);
+      }
+    }
   }
   peer->lost = true;
   peer->wake.NotifyAll();
+}
+
+void Transport::OnRefusal(Peer* peer, std::string_view body) {
+  peer::Refusal refusal;
+  if (!refusal.ParseFromArray(body.data(), static_cast<int>(body.size()))) return;
+  peer->refused = true;
+  world_.log().Error(
+      "node", "node {} refuses this one: {}", peer->member.id.value,
+      Describe({static_cast<ErrorCode>(refusal.error()), Outcome::kNotApplied, refusal.message()}));
 }
 
 // Counts pings, not time: a process that was held up must not blame the other for it. Injected
@@ -158,88 +177,11 @@ runtime::Task<void> Transport::Ping(Peer* peer) {
   }
 }
 
-runtime::Task<void> Transport::AcceptLoop(std::shared_ptr<runtime::Listener> listener) {
-  for (;;) {
-    auto accepted = co_await listener->Accept();
-    if (!accepted) {
-      world_.log().Warn("node", "accept: {}", accepted.error().message);
-      co_await runtime::Sleep(world_.executor(), kReconnectMax);
-      continue;
-    }
-    if (accepted_ >= limits_.accepted_max) {
-      world_.log().Warn("node", "refused a connection from {}: {} are open",
-                        ToText((*accepted)->peer()), accepted_);
-      continue;
-    }
-    scope_.Spawn(ReadLoop(std::move(*accepted)));
-  }
-}
-
-runtime::Task<void> Transport::CloseWhenSilent(Accepted* connection) {
-  for (int silent = 0; silent < limits_.silent_pings_max;) {
-    connection->heard = false;
-    co_await runtime::Sleep(world_.executor(), limits_.ping_interval);
-    silent = connection->heard ? 0 : silent + 1;
-  }
-  connection->stream->Close();
-}
-
-NodeId Transport::Introduced(const net::Frame& frame) const {
-  peer::Hello hello;
-  if (frame.type != static_cast<std::uint16_t>(FrameType::kHello)) return NodeId();
-  if (!hello.ParseFromString(frame.body) || hello.cluster_id() != cluster_id_) return NodeId();
-  const NodeId from(hello.from());
-  return hello.to() == self_.value && peers_.contains(from) ? from : NodeId();
-}
-
-runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream) {
-  Accepted connection(std::move(stream), accepted_);
-  connection.watch.Spawn(CloseWhenSilent(&connection));
-  net::FrameDecoder decoder;
-  std::vector<char> buffer(kReadBytes);
-  for (;;) {
-    auto read = co_await connection.stream->Read(buffer);
-    if (!read || *read == 0) co_return;
-    connection.heard = true;
-    decoder.Feed(std::string_view(buffer.data(), *read));
-    for (;;) {
-      auto next = decoder.Next();
-      if (!next) {
-        world_.log().Warn("node", "peer {}: {}", ToText(connection.stream->peer()),
-                          Describe(next.error()));
-        co_return;
-      }
-      if (!*next) break;
-      net::Frame frame = std::move(**next);
-      if (connection.from == nullptr) {
-        const NodeId from = Introduced(frame);
-        if (from == NodeId()) {
-          world_.log().Warn("node", "refused a connection from {}: {}",
-                            ToText(connection.stream->peer()),
-                            InfoOf(ErrorCode::kWrongCluster).cause);
-          co_return;
-        }
-        connection.from = peers_.at(from).get();
-        // It made a new one, so it has given the one before up.
-        Accepted* before = std::exchange(connection.from->accepted, &connection);
-        if (before != nullptr) before->stream->Close();
-        continue;
-      }
-      if (frame.type == static_cast<std::uint16_t>(FrameType::kPing)) {
-        std::string pong;
-        net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kPong)}, {}, pong);
-        auto written = co_await connection.stream->Write(std::move(pong));
-        if (!written) co_return;
-        continue;
-      }
-      OnFrame(connection.from->member.id, frame.type, frame.deadline_ms, std::move(frame.body));
-    }
-  }
-}
-
 void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms,
                         std::string body) {
-  Peer& peer = *peers_.at(from);
+  const auto known = peers_.find(from);
+  if (known == peers_.end()) return;  // removed while this was on its way
+  Peer& peer = *known->second;
   peer.heard = true;
   peer.last_heard = world_.Now();
   switch (static_cast<FrameType>(type)) {
@@ -261,6 +203,7 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
     case FrameType::kHello:
     case FrameType::kPing:
     case FrameType::kPong:
+    case FrameType::kRefusal:
       return;
   }
   // An unknown type is a newer version's: it does without an answer of ours.
@@ -343,7 +286,7 @@ bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body,
   if (peer.stream == nullptr || peer.lost) return false;
   if (peer.fault.cut) return true;  // as the network would: it looks sent
   if (peer.fault.delay > Duration::zero()) {
-    scope_.Spawn(SendLater(&peer, type, std::string(body), deadline_ms, peer.fault.delay));
+    peer.loop.Spawn(SendLater(&peer, type, std::string(body), deadline_ms, peer.fault.delay));
     return true;
   }
   return Push(peer, type, body, deadline_ms);
@@ -414,7 +357,8 @@ std::vector<PeerStatus> Transport::peers() const {
                    .name = peer->member.name,
                    .connected = peer->stream != nullptr && !peer->lost,
                    .silent_for = peer->heard ? world_.Now() - peer->last_heard : Duration::max(),
-                   .fault = peer->fault});
+                   .fault = peer->fault,
+                   .refused = peer->refused});
   }
   return all;
 }

@@ -37,19 +37,6 @@ Result<Keyspace> Place(const ClusterMap& map, const keyspace::Promise& promise, 
   return keyspace;
 }
 
-Status CheckLeave(const ClusterMap& map, NodeId node) {
-  if (!map.nodes.contains(node)) return Fail(ErrorCode::kNoNode);
-  const auto left = static_cast<std::uint32_t>(std::ranges::count_if(
-      map.nodes, [&](const auto& entry) { return entry.first != node && !entry.second.draining; }));
-  for (const auto& [name, keyspace] : map.keyspaces) {
-    if (keyspace.promise.replicas <= left) continue;
-    return Fail(ErrorCode::kTooFewNodes,
-                fmt::format("Keyspace '{}' wants {} replicas, and {} machines would be left.", name,
-                            keyspace.promise.replicas, left));
-  }
-  return Ok();
-}
-
 std::vector<NodeId> Drained(const ClusterMap& map) {
   std::vector<NodeId> drained;
   for (const auto& [id, node] : map.nodes) {

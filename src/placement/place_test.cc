@@ -89,20 +89,5 @@ TEST(Place, TooFew) {
   EXPECT_EQ(Place(shared, promise, ShardId(16)).error().code, ErrorCode::kTooFewNodes);
 }
 
-// A machine may leave exactly if every keyspace still finds as many machines as it has replicas.
-TEST(Place, CheckLeave) {
-  ClusterMap map;
-  for (int id = 1; id <= 4; ++id) AddNode(map, id);
-  ASSERT_TRUE(AddKeyspace(map, PromiseOf("k", 3, 4)).has_value());
-  EXPECT_TRUE(CheckLeave(map, NodeId(1)).has_value());
-  EXPECT_EQ(CheckLeave(map, NodeId(9)).error().code, ErrorCode::kNoNode);
-  map.nodes[NodeId(4)].draining = true;
-  const auto refused = CheckLeave(map, NodeId(1));
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().code, ErrorCode::kTooFewNodes);
-  EXPECT_NE(refused.error().message.find("'k'"), std::string::npos);
-  EXPECT_TRUE(CheckLeave(map, NodeId(4)).has_value());
-}
-
 }  // namespace
 }  // namespace coterie::placement

@@ -42,10 +42,6 @@ bool ApplyChange(ClusterMap& map, const ShardChange& change);
 /// such joining or leaving replica, another epoch, or noted already.
 bool ApplyReport(ClusterMap& map, ShardId shard, Epoch epoch, NodeId node);
 
-/// Whether every keyspace finds nodes for all its replicas without `node`. Errors, not applied:
-/// kNoNode, kTooFewNodes (naming the keyspace).
-Status CheckLeave(const ClusterMap& map, NodeId node);
-
 /// The draining machines that hold no replica any more, in order.
 std::vector<NodeId> Drained(const ClusterMap& map);
 

@@ -7,6 +7,7 @@
 #include "etcd/rpc.pb.h"
 #include "net/http.h"
 #include "node/raft_replica.h"
+#include "node/testing/cluster_configs.h"
 #include "node/transport.h"
 #include "runtime/sim/simulation.h"
 #include "server/server.h"
@@ -22,32 +23,22 @@ using runtime::World;
 /// N nodes on 10.0.0.1.. and one client machine on 10.0.1.1.
 class Cluster {
  public:
-  Cluster(std::uint64_t seed, int size) : sim_({.seed = seed}) {
-    std::vector<node::MemberConfig> members;
-    for (int i = 1; i <= size; ++i) {
-      const std::string host = "10.0.0." + std::to_string(i);
-      const NodeId id(static_cast<std::uint64_t>(i));
-      members.push_back({id, "n" + std::to_string(i), {host, 7071}, {host, 2379}});
-      handles_[id] = sim_.AddNode(members.back().name, host);
-    }
-    for (const node::MemberConfig& member : members) {
-      node::NodeConfig config;
-      config.id = member.id;
-      config.name = member.name;
-      config.cluster = "test";
-      config.data_dir = "/data";
-      config.peer_listen = member.peer;
-      config.etcd_listen = member.etcd;
-      config.admin_listen = {member.peer.host, 7070};
-      config.members = members;
-      config.wal_segment_bytes = 1u << 20;
+  Cluster(std::uint64_t seed, int size)
+      : configs_(node::testing::ClusterConfigs(size)), sim_({.seed = seed}) {
+    for (auto& [id, config] : configs_) {
       config.snapshot_every_entries = 200;
       config.log_entries_kept = 50;
-      configs_[member.id] = config;
+      handles_[id] = sim_.AddNode(config.name, config.peer_listen.host);
     }
     client_ = sim_.AddNode("client", "10.0.1.1");
   }
 
+  /// Starts one more machine, which joins; it is to become node `id`.
+  void Join(NodeId id) {
+    configs_[id] = node::testing::JoinerConfig(configs_, id.value);
+    handles_[id] = sim_.AddNode(configs_[id].name, configs_[id].peer_listen.host);
+    Start(id);
+  }
   void Start(NodeId id) {
     sim_.Start(handles_[id], [this, id](World& world) { return Main(&world, id); });
   }
@@ -260,6 +251,59 @@ TEST(ServerSim, LaggardCatchesUpBySnapshot) {
     return GetOne(&world, "10.0.0." + std::to_string(away.value), "key599", &got);
   });
   EXPECT_EQ(got, std::string(100, 'x') + "599");
+}
+
+Task<void> ListMembers(World* world, std::string host, std::vector<std::string>* out) {
+  auto channel = co_await net::GrpcChannel::Connect(*world, {host, 2379}, 1s);
+  if (!channel) co_return;
+  etcdserverpb::MemberListRequest request;
+  auto reply = co_await (*channel)->Unary("/etcdserverpb.Cluster/MemberList",
+                                          request.SerializeAsString(), world->Now() + 5s);
+  if (!reply) co_return;
+  etcdserverpb::MemberListResponse response;
+  response.ParseFromString(*reply);
+  out->clear();
+  for (const auto& member : response.members()) {
+    out->push_back(member.name() + " " + member.peerurls(0) + " " + member.clienturls(0) +
+                   (member.islearner() ? " learner" : ""));
+  }
+}
+
+// A machine that joins is listed to etcd clients by every node, votes in the end, and serves what
+// was there before it.
+TEST(ServerSim, JoinedNodeIsListedAndServes) {
+  Cluster cluster(7, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  int acknowledged = 0;
+  cluster.Ask([&](World& world) {
+    return PutMany(&world, "10.0.0." + std::to_string(leader.value), 300, &acknowledged);
+  });
+  EXPECT_EQ(acknowledged, 300);
+  cluster.Join(NodeId(4));
+  const bool votes = cluster.sim().RunUntil(
+      [&] {
+        const auto found = cluster.servers().find(NodeId(4));
+        if (found == cluster.servers().end()) return false;
+        const auto& voters = found->second->node().raft_replica().core().configuration().voters;
+        return voters.size() == 4;
+      },
+      60s);
+  ASSERT_TRUE(votes);
+  for (const std::string host : {"10.0.0.1", "10.0.0.4"}) {
+    std::vector<std::string> members;
+    cluster.Ask([&](World& world) { return ListMembers(&world, host, &members); });
+    ASSERT_EQ(members.size(), 4U);
+    EXPECT_EQ(members[3], "n4 http://10.0.0.4:7071 http://10.0.0.4:2379");
+  }
+  std::string got;
+  cluster.Ask([&](World& world) { return GetOne(&world, "10.0.0.4", "key0", &got); });
+  EXPECT_EQ(got, std::string(100, 'x') + "0");
+  Status put = Fail(ErrorCode::kIo, "not run");
+  cluster.Ask([&](World& world) { return PutOne(&world, "10.0.0.4", "k", "joined", &put); });
+  ASSERT_TRUE(put) << put.error().message;
+  cluster.Ask([&](World& world) { return GetOne(&world, "10.0.0.2", "k", &got); });
+  EXPECT_EQ(got, "joined");
 }
 
 }  // namespace

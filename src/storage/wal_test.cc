@@ -192,6 +192,43 @@ TEST(Wal, DoesNotGatherWithoutBound) {
   EXPECT_LT(settled.front(), start + 1s);
 }
 
+// Claim: a log that was reset begins at 1 again and keeps its hard state, also when every segment
+// from before the reset is gone; its old entries hold no segment any more.
+TEST(Wal, BeginsAnewAfterAReset) {
+  TestWorld world;
+  auto wal = OpenWal(world, {.segment_bytes = 4096});
+  Scope scope;
+  std::vector<int> answered;
+  const auto append = [&](WalBatch batch) {
+    scope.Spawn(AppendAndNote(wal.get(), std::move(batch), 1, &answered));
+    world.executor().RunUntilIdle();
+  };
+  for (std::uint64_t i = 1; i <= 20; ++i) append(Entry(1, i, std::string(900, 'o')));
+  WalBatch old;
+  old.PutCompaction(ShardId(1), LogIndex(3), Term(1));
+  append(std::move(old));
+  WalBatch reset;
+  reset.PutReset(ShardId(1));
+  reset.PutHardState(ShardId(1), "voted");
+  append(std::move(reset));
+  append(Entry(1, 1, "new"));
+  const std::uint64_t held = wal->stats().segments;
+  for (std::uint64_t i = 1; i <= 20; ++i) {
+    append(Entry(2, i, std::string(900, 'p')));
+    WalBatch cut;
+    cut.PutCompaction(ShardId(2), LogIndex(i), Term(1));
+    append(std::move(cut));
+  }
+  EXPECT_GT(held, 1u);
+  wal.reset();
+  const auto shards = OpenWal(world, {.segment_bytes = 4096})->TakeRecovered();
+  const WalShard& again = shards.at(ShardId(1));
+  EXPECT_EQ(again.hard_state, "voted");
+  EXPECT_EQ(again.compacted, LogIndex(0));
+  ASSERT_EQ(again.entries.size(), 1u);
+  EXPECT_EQ(again.entries[0].payload, "new");
+}
+
 // Claim: a batch whose caller has gone is withdrawn, and its neighbours are not harmed.
 TEST(Wal, WithdrawsABatchWhoseCallerHasGone) {
   TestWorld world;

@@ -22,6 +22,8 @@ using Words = std::span<const std::string_view>;
 /// The same for a command that waits: it owns them.
 using OwnedWords = std::vector<std::string>;
 
+class Transaction;
+
 /// Where a command comes from and what it is about. What it points to outlives the execution.
 struct Context {
   const Command* command = nullptr;               ///< the table's row of words[0]; never null
@@ -31,6 +33,8 @@ struct Context {
   Instant deadline{};
   std::uint32_t read = 0;   ///< R of this connection, 0: the keyspace's
   std::uint32_t write = 0;  ///< W
+  /// MULTI and WATCH of the connection; null: a command that came alone, from another node say.
+  Transaction* transaction = nullptr;
   /// COTERIE ID: the name under which an addition is made once, however often it is sent; "": none.
   std::string operation;
   bool fresh = false;  ///< COTERIE FRESH: streams are read beyond their stable prefix

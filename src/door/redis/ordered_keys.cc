@@ -111,7 +111,7 @@ void Ttl(const Call& call) {
   std::int64_t ms = static_cast<std::int64_t>(object.expires_at_ms);
   if (id == CommandId::kTtl || id == CommandId::kPttl) ms -= call.view.now_ms();
   const bool seconds = id == CommandId::kTtl || id == CommandId::kExpiretime;
-  call.reply.Integer(seconds ? (ms + (id == CommandId::kTtl ? 500 : 0)) / 1000 : ms);
+  call.reply.Integer(seconds ? (ms + 500) / 1000 : ms);
 }
 
 void CopyCollection(Objects& objects, ObjectType type, std::string_view from,
@@ -190,14 +190,6 @@ void ObjectCommand(const Call& call) {
   call.reply.Integer(references ? 1 : 0);
 }
 
-void Flush(const Call& call) {
-  const bool known = call.size() == 1 ||
-                     (call.size() == 2 && (IsWord(call[1], "sync") || IsWord(call[1], "async")));
-  if (!known) return call.SyntaxError();
-  call.objects().Flush();
-  call.reply.Ok();
-}
-
 }  // namespace
 
 Handler KeyHandler(CommandId id) {
@@ -229,9 +221,6 @@ Handler KeyHandler(CommandId id) {
       return CopyKey;
     case CommandId::kObject:
       return ObjectCommand;
-    case CommandId::kFlushdb:
-    case CommandId::kFlushall:
-      return Flush;
     default:
       return nullptr;
   }

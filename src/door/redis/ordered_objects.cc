@@ -206,8 +206,21 @@ std::vector<std::string> Objects::KeysIn(KeyRange range, std::optional<std::stri
   return out;
 }
 
+// Reads what says that a key may have expired, and then those keys alone.
+void Objects::DropExpired(std::vector<std::string>& keys) {
+  if (keys.empty()) return;
+  const KeyRange range{ExpiryRecord(keys.front()), ExpiryRecord(keys.back()) + '\0'};
+  for (const auto& entry : kv_.Scan(range, 0)) {
+    const auto expiry = DecodeExpiry(entry.value);
+    if (!expiry || !Past(expiry->at_ms)) continue;
+    const std::string key = KeyOfExpiry(entry.record);
+    if (Find(key).type == ObjectType::kNone) std::erase(keys, key);
+  }
+}
+
 // Keys come from three runs of records: their union, in the order of the keys.
 Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
+  unguarded_ = true;
   std::vector<std::string> candidates;
   const bool escaped = !after || after->empty() || after->front() == '\0';
   const std::size_t each = max + 1;
@@ -233,13 +246,13 @@ Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
     candidates.resize(max);
     page.next = candidates.back();
   }
-  for (auto& key : candidates) {
-    if (Find(key).type != ObjectType::kNone) page.keys.push_back(std::move(key));
-  }
+  DropExpired(candidates);
+  page.keys = std::move(candidates);
   return page;
 }
 
 std::size_t Objects::KeyCount() {
+  unguarded_ = true;
   return kv_.Count(PlainStrings()) + kv_.Count(EscapedStrings()) + kv_.Count(Headers());
 }
 

@@ -19,8 +19,7 @@ namespace coterie::door::redis::ordered {
 /// comparison an object, however many elements it looked at.
 class Objects final : public View {
  public:
-  Objects(const kv::Store& store, std::int64_t now_ms, Random& random)
-      : View(now_ms, random), kv_(store) {}
+  Objects(const kv::Store& store, Surroundings surroundings) : View(surroundings), kv_(store) {}
 
   // View
   const Object& Find(std::string_view key) override;
@@ -63,6 +62,9 @@ class Objects final : public View {
   std::size_t KeyCount();
   void Flush();
 
+  /// Whether the keyspace as a whole was read: nothing guards that.
+  bool unguarded() const { return unguarded_; }
+
   /// Some number that changes whenever the key does, for WATCH; and whether it is there.
   struct Version {
     std::int64_t string = 0, header = 0, expiry = 0;
@@ -78,10 +80,12 @@ class Objects final : public View {
   Object Load(const std::string& key);
   void Erase(const std::string& key);
   void WriteHeader(std::string_view key, const Object& object);
+  void DropExpired(std::vector<std::string>& keys);
   std::vector<std::string> KeysIn(KeyRange range, std::optional<std::string> after,
                                   std::size_t max);
 
   KvTransaction kv_;
+  bool unguarded_ = false;
   std::map<std::string, Object, std::less<>> objects_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "door/redis/command.h"
+#include "door/redis/ordered_cursors.h"
 #include "door/redis/ordered_layout.h"
 #include "door/redis/reply.h"
 
@@ -24,7 +25,14 @@ class View {
     std::uint64_t expires_at_ms = 0;  ///< 0: never
   };
 
-  View(std::int64_t now_ms, Random& random) : now_ms_(now_ms), random_(random) {}
+  /// What commands need besides the keys; outlives the view.
+  struct Surroundings {
+    std::int64_t now_ms = 0;
+    Random& random;
+    Cursors& cursors;
+  };
+
+  explicit View(Surroundings surroundings) : surroundings_(surroundings) {}
   View(const View&) = delete;
   virtual ~View() = default;
 
@@ -39,15 +47,15 @@ class View {
   virtual Objects* objects() { return nullptr; }
 
   /// Milliseconds since the Unix epoch; the same for all of a transaction.
-  std::int64_t now_ms() const { return now_ms_; }
-  Random& random() { return random_; }
+  std::int64_t now_ms() const { return surroundings_.now_ms; }
+  Random& random() { return surroundings_.random; }
+  Cursors& cursors() { return surroundings_.cursors; }
   bool Past(std::uint64_t at_ms) const {
-    return at_ms != 0 && at_ms <= static_cast<std::uint64_t>(now_ms_);
+    return at_ms != 0 && static_cast<std::int64_t>(at_ms) <= now_ms();
   }
 
  private:
-  const std::int64_t now_ms_;
-  Random& random_;
+  const Surroundings surroundings_;
 };
 
 /// One command on a view.
@@ -90,5 +98,7 @@ Handler HashHandler(CommandId id);
 Handler SetHandler(CommandId id);
 Handler SortedSetHandler(CommandId id);
 Handler SortedRangeHandler(CommandId id);
+/// SCAN, KEYS, DBSIZE, RANDOMKEY, FLUSHDB of raft keyspaces.
+Handler KeyspaceHandler(CommandId id);
 
 }  // namespace coterie::door::redis::ordered

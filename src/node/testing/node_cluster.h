@@ -16,6 +16,7 @@
 #include "node/node.h"
 #include "node/raft_replica.h"
 #include "node/snapshot_transfer.h"
+#include "node/testing/cluster_configs.h"
 #include "node/transport.h"
 #include "runtime/sim/simulation.h"
 
@@ -29,32 +30,28 @@ class NodeCluster {
   using Tweak = std::function<void(NodeConfig&)>;
 
   NodeCluster(std::uint64_t seed, int size, const Tweak& tweak = {}) : sim_({.seed = seed}) {
-    std::vector<MemberConfig> members;
-    for (int i = 1; i <= size; ++i) {
-      const std::string host = "10.0.0." + std::to_string(i);
-      const NodeId id(static_cast<std::uint64_t>(i));
-      members.push_back({id, "n" + std::to_string(i), {host, 7071}, {host, 2379}});
-    }
-    for (const MemberConfig& member : members) {
+    for (auto& [id, config] : ClusterConfigs(size)) {
       auto machine = std::make_unique<Machine>();
-      machine->handle = sim_.AddNode(member.name, member.peer.host);
-      machine->config.id = member.id;
-      machine->config.name = member.name;
-      machine->config.cluster = "test";
-      machine->config.data_dir = "/data";
-      machine->config.peer_listen = member.peer;
-      machine->config.members = members;
-      machine->config.wal_segment_bytes = 1u << 20;
-      machine->config.snapshot_every_entries = 100;
-      machine->config.log_entries_kept = 20;
+      machine->handle = sim_.AddNode(config.name, config.peer_listen.host);
+      machine->config = config;
       if (tweak) tweak(machine->config);
-      machines_[member.id] = std::move(machine);
+      machines_[id] = std::move(machine);
     }
     sim_.OnCrash([this](runtime::NodeHandle handle, const std::string& reason) {
       for (auto& [id, machine] : machines_) {
         if (machine->handle.index == handle.index) machine->crash = reason;
       }
     });
+  }
+
+  /// One more machine, not started, that asks the others to be node `id`: the next that is free.
+  void AddJoiner(NodeId id) {
+    std::map<NodeId, NodeConfig> there;
+    for (const auto& [other, machine] : machines_) there[other] = machine->config;
+    auto machine = std::make_unique<Machine>();
+    machine->config = JoinerConfig(there, id.value);
+    machine->handle = sim_.AddNode(machine->config.name, machine->config.peer_listen.host);
+    machines_[id] = std::move(machine);
   }
 
   void Start(NodeId id) {
@@ -118,6 +115,17 @@ class NodeCluster {
   }
   runtime::Simulation& sim() { return sim_; }
 
+  /// Runs `work` on node `at` to its end, and answers what it answered.
+  template <class T>
+  Result<T> Run(NodeId at, std::function<runtime::Task<Result<T>>(Node&)> work,
+                Duration limit = 30s) {
+    const auto out = std::make_shared<std::optional<Result<T>>>();
+    On(at, [work = std::move(work), out](Node& node) { return Fill<T>(work(node), out); });
+    EXPECT_TRUE(RunUntil([&] { return out->has_value() || node(at) == nullptr; }, limit));
+    if (!*out) return FailUnknown(ErrorCode::kStopped, "the node died");
+    return std::move(**out);
+  }
+
   /// Proposes a put on node `at` and runs until it is answered: the revision.
   Result<kv::Revision> Put(NodeId at, std::string key, std::string value, Duration patience = 10s) {
     kv::Command command;
@@ -157,6 +165,13 @@ class NodeCluster {
   }
 
  private:
+  template <class T>
+  static runtime::Task<void> Fill(runtime::Task<Result<T>> work,
+                                  std::shared_ptr<std::optional<Result<T>>> out) {
+    auto result = co_await std::move(work);
+    out->emplace(std::move(result));
+  }
+
   struct Machine {
     runtime::NodeHandle handle;
     NodeConfig config;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "door/redis/command.h"
+#include "door/redis/ordered_view.h"
+#include "node/registers.h"
+#include "runtime/task.h"
+#include "runtime/world.h"
+
+namespace coterie::door::redis::ordered {
+
+/// Runs one command on a paxos keyspace: the encoded reply. Commands of several keys do one after
+/// the other, and are refused by name where that would break what they promise.
+runtime::Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors,
+                                          node::Registers& registers, Context context,
+                                          OwnedWords words);
+
+}  // namespace coterie::door::redis::ordered

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "door/redis/command.h"
+#include "door/redis/ordered_cursors.h"
+#include "door/redis/ordered_objects.h"
+#include "node/node.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+#include "runtime/task.h"
+#include "runtime/world.h"
+
+namespace coterie::door::redis::ordered {
+
+struct QueuedCommand {
+  const Command* command = nullptr;
+  OwnedWords words;
+};
+
+/// What a WATCH saw of a key.
+struct Watched {
+  std::string key;
+  Objects::Version version;
+};
+
+/// One thing to be decided on one state and to happen at once: a command, or those of an EXEC.
+struct Job {
+  int protocol = 2;
+  Instant deadline{};
+  std::vector<QueuedCommand> commands;
+  bool exec = false;
+  std::vector<Watched> watched;  ///< it does not happen unless these are as they were
+};
+
+/// Runs jobs on the replica of one raft keyspace.
+class RaftJobs {
+ public:
+  /// How often a job is decided anew before it is refused as contended.
+  static constexpr int kTriesMax = 64;
+  static constexpr std::size_t kQueueMax = 10'000;  ///< jobs that wait for one key
+  static constexpr std::size_t kTogetherMax = 256;  ///< jobs of one transaction
+
+  RaftJobs(runtime::World& world, Cursors& cursors, std::function<node::KvKeyspace*()> keyspace)
+      : world_(world), cursors_(cursors), keyspace_(std::move(keyspace)) {}
+
+  /// The encoded reply. `key` is the one it is likely to change: jobs with the same are run
+  /// together.
+  runtime::Task<std::string> Change(std::string key, Job job);
+  /// For a job that is likely not to change anything.
+  runtime::Task<std::string> Read(Job job);
+  /// WATCH.
+  runtime::Task<Result<std::vector<Watched>>> Watch(std::vector<std::string> keys,
+                                                    Instant deadline);
+  /// One pass over what may have expired, if this node leads, from `after` on; where to go on, ""
+  /// at the end.
+  runtime::Task<std::string> Sweep(std::string after);
+
+ private:
+  struct Waiting {
+    Waiting(runtime::Executor& executor, Job j) : job(std::move(j)), reply(executor) {}
+    Job job;
+    runtime::Slot<std::string> reply;
+  };
+  using Group = std::vector<std::shared_ptr<Waiting>>;
+  struct Queue {
+    Group waiting;
+  };
+
+  runtime::Task<void> Drive(std::string key);
+  /// Decides `jobs` together until they happened; their replies, or why none of them did.
+  runtime::Task<Result<std::vector<std::string>>> Decide(std::vector<const Job*> jobs,
+                                                         bool barrier, Instant deadline);
+  runtime::Task<void> Answer(Group group);
+  /// A plain SET: happens whatever the key holds, so nothing is read.
+  runtime::Task<std::string> SetBlindly(std::string command, std::string reply, int protocol,
+                                        Instant deadline);
+  std::optional<std::pair<std::string, std::string>> BlindSet(const Job& job);
+  Result<std::string> Execute(Objects& objects, const Job& job);
+  View::Surroundings surroundings();
+
+  runtime::World& world_;
+  Cursors& cursors_;
+  const std::function<node::KvKeyspace*()> keyspace_;
+  std::map<std::string, Queue> queues_;
+  runtime::Scope scope_;
+};
+
+/// Milliseconds since the epoch by this machine's clock. Not `earliest`: on a machine that nobody
+/// synchronises that is half an hour ago, and nothing but the moment of expiry depends on it.
+std::int64_t WallMilliseconds(runtime::World& world);
+
+}  // namespace coterie::door::redis::ordered

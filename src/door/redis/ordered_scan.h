@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "door/redis/ordered_view.h"
+
+namespace coterie::door::redis::ordered {
+
+/// "cursor [MATCH pattern] [COUNT n] [TYPE t]".
+struct ScanRequest {
+  static constexpr std::int64_t kCountMax = 10'000;  ///< more are taken for so many
+
+  std::optional<std::string> after;  ///< where it goes on; nullopt: at the start
+  std::int64_t count = 10;
+  std::optional<std::string> pattern;
+  std::optional<std::string> type;  ///< SCAN only
+  bool Matches(std::string_view name) const;
+};
+/// The cursor is words[first]. `scan` names what is scanned. nullopt with the error written.
+std::optional<ScanRequest> ParseScan(const Call& call, std::size_t first, std::string_view scan,
+                                     bool type_allowed);
+/// The head of a scan's reply, and its cursor: 0 if there is no `next`.
+void ReplyCursor(const Call& call, std::string_view scan, std::optional<std::string> next);
+
+}  // namespace coterie::door::redis::ordered
