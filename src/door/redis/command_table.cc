@@ -79,6 +79,8 @@ std::string_view KindReason(std::uint8_t kind) {
       return "keeps concurrent strings side by side, and has no rule to merge this";
     case kCrdt:
       return "has no rule to merge this";
+    case kRaft:
+      return "serves strings, hashes, sets and sorted sets in this version";
     default:
       return "holds one value a key and nothing to address inside it";
   }

@@ -132,7 +132,7 @@ Task<std::string> OrderedCommands::State::Watch(Context context, OwnedWords word
 Task<std::string> OrderedCommands::State::Exec(Context context, OwnedWords words) {
   Job job{.protocol = context.protocol, .deadline = context.deadline, .exec = true};
   if (context.transaction == nullptr) {
-    if (!context.forwarded || !ordered::DecodeExec(words, job)) {
+    if (!context.forwarded || !ordered::DecodeExec(context.operation, job)) {
       co_return Encoded(context.protocol, {ErrorCode::kMalformed, Outcome::kNotApplied, "EXEC"});
     }
   } else {
@@ -153,7 +153,8 @@ Task<std::string> OrderedCommands::State::Exec(Context context, OwnedWords words
   }
   std::string reply;
   if (parts.raft(NameOf(context)) == nullptr) {
-    reply = co_await PassOn(context, ordered::EncodeExec(job.commands, job.watched));
+    context.operation = ordered::EncodeExec(job.commands, job.watched);
+    reply = co_await PassOn(std::move(context), std::move(words));
     co_return reply;
   }
   bool changes = false;

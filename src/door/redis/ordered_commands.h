@@ -30,7 +30,7 @@ class OrderedCommands final : public Executor {
     std::function<node::KvKeyspace*(std::string_view keyspace)> raft;
     /// Null: there is no such paxos keyspace here.
     std::function<node::Registers*(std::string_view keyspace)> paxos;
-    /// Has a node with a replica run the command. May be empty.
+    /// Has a node with a replica run the command: RedisDoor::PassOn. May be empty.
     std::function<runtime::Task<std::string>(Context context, OwnedWords words)> pass_on;
   };
 

@@ -159,13 +159,13 @@ class ReplyText {
 /// Ordered commands on a raft keyspace `main` and a paxos keyspace `slots`.
 class OrderedTest : public testing::Test {
  protected:
-  OrderedTest() {
+  static placement::ClusterMapPtr TwoKeyspaces() {
     auto made = std::make_shared<placement::ClusterMap>();
     made->keyspaces["main"].promise.name = "main";
     auto& slots = made->keyspaces["slots"].promise;
     slots.name = "slots";
     slots.replication = keyspace::Replication::kPaxos;
-    map = std::move(made);
+    return made;
   }
 
   /// One connection.
@@ -235,7 +235,7 @@ class OrderedTest : public testing::Test {
   LocalRegisters registers;
   bool replica_here = true;
   std::function<runtime::Task<std::string>(Context, OwnedWords)> pass_on;
-  placement::ClusterMapPtr map;
+  const placement::ClusterMapPtr map = TwoKeyspaces();
   OrderedCommands commands{
       world,
       {[this](std::string_view) -> node::KvKeyspace* { return replica_here ? &node : nullptr; },

@@ -161,7 +161,7 @@ TEST_F(OrderedStrings, CountAsRedisDoes) {
     TTL n -> 30
     INCRBYFLOAT f 0.1 -> "0.1"
     INCRBYFLOAT f 0.2 -> "0.3"
-    INCRBYFLOAT f 5.0e3 -> "5000.3"
+    INCRBYFLOAT f 5.0e3 -> "5000.29999999999999982"
     INCRBYFLOAT f -5000.3 -> "0"
     INCRBYFLOAT f x -> -ERR value is not a valid float
     INCRBYFLOAT f inf -> -ERR increment would produce NaN or Infinity

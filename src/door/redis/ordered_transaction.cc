@@ -89,20 +89,16 @@ namespace {
 
 constexpr std::size_t kVersionParts = 4;
 
-std::optional<std::size_t> Number(const OwnedWords& words, std::size_t& at) {
-  if (at >= words.size()) return std::nullopt;
-  const auto number = ParseInteger(words[at++]);
-  if (!number || *number < 0 || *number > (1 << 20)) return std::nullopt;
-  return static_cast<std::size_t>(*number);
-}
-
-bool DecodeCommand(const OwnedWords& words, std::size_t& at, Job& job) {
-  const auto size = Number(words, at);
-  if (!size || *size == 0 || at + *size > words.size()) return false;
-  const auto begin = words.begin() + static_cast<std::ptrdiff_t>(at);
-  QueuedCommand queued{FindCommand(words[at]),
-                       OwnedWords(begin, begin + static_cast<std::ptrdiff_t>(*size))};
-  at += *size;
+bool DecodeCommand(std::string_view& bytes, Job& job) {
+  const auto size = GetVarint(bytes);
+  if (!size || *size == 0) return false;
+  QueuedCommand queued;
+  for (std::uint64_t i = 0; i < *size; ++i) {
+    const auto word = GetLengthPrefixed(bytes);
+    if (!word) return false;
+    queued.words.emplace_back(*word);
+  }
+  queued.command = FindCommand(queued.words.front());
   if (queued.command == nullptr || HandlerOf(queued.command->id) == nullptr) return false;
   job.commands.push_back(std::move(queued));
   return true;
@@ -129,37 +125,39 @@ std::optional<Objects::Version> DecodeVersion(std::string_view bytes) {
   return Objects::Version{parts[0], parts[1], parts[2], parts[3] != 0};
 }
 
-OwnedWords EncodeExec(const std::vector<QueuedCommand>& commands,
-                      const std::vector<Watched>& watched) {
-  OwnedWords out = {"EXEC", std::to_string(watched.size())};
+std::string EncodeExec(const std::vector<QueuedCommand>& commands,
+                       const std::vector<Watched>& watched) {
+  std::string out;
+  PutVarint(out, watched.size());
   for (const Watched& one : watched) {
-    out.push_back(one.key);
-    out.push_back(EncodeVersion(one.version));
+    PutLengthPrefixed(out, one.key);
+    PutLengthPrefixed(out, EncodeVersion(one.version));
   }
-  out.push_back(std::to_string(commands.size()));
+  PutVarint(out, commands.size());
   for (const QueuedCommand& queued : commands) {
-    out.push_back(std::to_string(queued.words.size()));
-    out.insert(out.end(), queued.words.begin(), queued.words.end());
+    PutVarint(out, queued.words.size());
+    for (const std::string& word : queued.words) PutLengthPrefixed(out, word);
   }
   return out;
 }
 
-bool DecodeExec(const OwnedWords& words, Job& job) {
-  std::size_t at = 1;
-  const auto watched = Number(words, at);
-  if (!watched || at + 2 * *watched > words.size()) return false;
-  for (std::size_t i = 0; i < *watched; ++i, at += 2) {
-    const auto version = DecodeVersion(words[at + 1]);
+bool DecodeExec(std::string_view bytes, Job& job) {
+  const auto watched = GetVarint(bytes);
+  if (!watched) return false;
+  for (std::uint64_t i = 0; i < *watched; ++i) {
+    const auto key = GetLengthPrefixed(bytes);
+    const auto encoded = key ? GetLengthPrefixed(bytes) : std::nullopt;
+    const auto version = encoded ? DecodeVersion(*encoded) : std::nullopt;
     if (!version) return false;
-    job.watched.push_back({words[at], *version});
+    job.watched.push_back({std::string(*key), *version});
   }
-  const auto commands = Number(words, at);
+  const auto commands = GetVarint(bytes);
   if (!commands) return false;
-  for (std::size_t i = 0; i < *commands; ++i) {
-    if (!DecodeCommand(words, at, job)) return false;
+  for (std::uint64_t i = 0; i < *commands; ++i) {
+    if (!DecodeCommand(bytes, job)) return false;
   }
   job.exec = true;
-  return at == words.size();
+  return bytes.empty();
 }
 
 }  // namespace ordered

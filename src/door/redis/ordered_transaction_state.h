@@ -32,11 +32,12 @@ struct Transaction::State {
 
 namespace ordered {
 
-// WATCH and EXEC on their way to another node, as words.
-OwnedWords EncodeExec(const std::vector<QueuedCommand>& commands,
-                      const std::vector<Watched>& watched);
+/// What an EXEC that is passed on to another node is to do: its Context's `operation`.
+std::string EncodeExec(const std::vector<QueuedCommand>& commands,
+                       const std::vector<Watched>& watched);
 /// Fills in `commands` and `watched`. False: malformed.
-bool DecodeExec(const OwnedWords& words, Job& job);
+bool DecodeExec(std::string_view bytes, Job& job);
+/// What a WATCH that was passed on answers, as one bulk string a key.
 std::string EncodeVersion(const Objects::Version& version);
 /// nullopt: malformed.
 std::optional<Objects::Version> DecodeVersion(std::string_view bytes);

@@ -8,7 +8,15 @@ void Call::WrongArity() const {
   reply.Error(fmt::format("ERR wrong number of arguments for '{}' command", command.name));
 }
 
+namespace {
+
+// In a transaction: EXEC forgets what is watched anyway.
+void Unwatch(const Call& call) { call.reply.Ok(); }
+
+}  // namespace
+
 Handler HandlerOf(CommandId id) {
+  if (id == CommandId::kUnwatch) return Unwatch;
   for (const auto family : {StringHandler, KeyHandler, BitHandler, HashHandler, SetHandler,
                             SortedSetHandler, SortedRangeHandler, KeyspaceHandler}) {
     const Handler handler = family(id);

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "door/redis/command.h"
+#include "door/redis/ordered_transaction.h"
+#include "door/redis/request_parser.h"
+#include "runtime/network.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
+
+namespace coterie::door::redis {
+
+struct DoorState;
+
+/// Bytes that came and that no command has taken. Views into it are valid until the next Room.
+class InputBuffer {
+ public:
+  std::string_view unread() const { return {bytes_.get() + begin_, end_ - begin_}; }
+  void Consume(std::size_t n);
+  /// Space behind what is unread, of at least one byte; `wanted` bytes in all are expected soon. It
+  /// grows at most to twice what has come, and shrinks when it is empty.
+  std::span<char> Room(std::size_t wanted);
+  void Commit(std::size_t n) {
+    end_ += n;
+    last_read_ = n;
+  }
+  std::size_t capacity() const { return capacity_; }
+
+  static constexpr std::size_t kChunk = 16u << 10;
+  static constexpr std::size_t kChunkMax = 256u << 10;
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  std::size_t last_read_ = 0;
+};
+
+/// One client: reads what came, begins every command of it in order, and writes their replies
+/// together once each may go.
+class Connection {
+ public:
+  Connection(DoorState& door, std::uint64_t id, std::unique_ptr<runtime::Stream> stream);
+  ~Connection();
+  Connection(const Connection&) = delete;
+
+  /// Serves until either side ends it.
+  runtime::Task<void> Run();
+  /// Ends it as soon as nothing is under way.
+  void Drain();
+  /// Ends it at once.
+  void Close();
+  /// Ends it after what is in the output is written.
+  void CloseAfterReply() { closing_ = true; }
+
+  /// Queues a message that no command asked for; a client that does not take its messages is
+  /// disconnected at push_bytes_max.
+  void Push(std::string_view message);
+
+  /// Follows the connection's database to the newest map; `context().keyspace` is null when no
+  /// keyspace has that number.
+  void RefreshKeyspace();
+  /// False: no keyspace has that number, and nothing changed.
+  bool SelectDatabase(std::uint32_t database);
+  bool UseKeyspace(std::string_view name);
+  /// Sets R and W of this connection, 0: the keyspace's own.
+  void SetQuorums(std::uint32_t read, std::uint32_t write);
+  Context& context() { return context_; }
+  /// RESET: as it was when it connected.
+  void Reset();
+  bool subscribed() const { return !channels.empty() || !patterns.empty(); }
+  std::size_t output_bytes() const { return outbox_.size() + out_.size(); }
+  std::size_t input_bytes() const { return input_.unread().size(); }
+  std::size_t input_capacity() const { return input_.capacity(); }
+
+  // What CLIENT tells and sets.
+  enum class ReplyMode : std::uint8_t { kOn, kOff, kSkipNext, kSkip };
+  const std::uint64_t id;
+  const Instant since;
+  const std::string peer;
+  std::string name, library_name, library_version;
+  Instant last_command_at;
+  const Command* last_command = nullptr;
+  ReplyMode reply_mode = ReplyMode::kOn;
+  std::uint32_t database = 0;
+  std::string keyspace_name;  ///< COTERIE USE; "": by database
+  std::set<std::string, std::less<>> channels, patterns;
+
+ private:
+  /// A reply in out_ that waits for its acknowledgement.
+  struct Held {
+    std::size_t begin, end;
+    node::WriteTicket ticket;
+  };
+  enum class Stop : std::uint8_t { kInputEnd, kBound, kSuspended, kClosing };
+
+  /// Begins commands until there is a reason to stop.
+  Stop RunBatch();
+  /// Begins one; true: it must be Run.
+  bool BeginOne(Words words);
+  /// The door's own checks: false, and the error in `reply`, if the command is refused.
+  bool Admits(const Command* row, Words words, Reply& reply);
+  bool BeginOnKeyspace(const Command& row, Words words, Reply& reply);
+  /// Runs the command that suspended.
+  runtime::Task<void> RunSuspended();
+  /// Applies CLIENT REPLY to the reply that begins at `begin` in out_.
+  void FilterReply(std::size_t begin);
+  /// Waits for every held reply, replacing those that failed, and writes all of out_.
+  runtime::Task<void> Settle();
+  runtime::Task<void> Acknowledge();
+  runtime::Task<void> Flush();
+  runtime::Task<void> FlushPushes();
+  bool ReserveInput();
+
+  DoorState& door_;
+  std::unique_ptr<runtime::Stream> stream_;
+  RequestParser parser_;
+  InputBuffer input_;
+  std::size_t input_accounted_ = 0;
+  Context context_;
+  Transaction transaction_;
+  std::shared_ptr<const placement::Keyspace> adjusted_;  // with the connection's own R and W
+  std::string out_;                                      // replies of the present batch
+  std::vector<Held> held_;
+  OwnedWords suspended_;
+  Executor* suspended_in_ = nullptr;
+  Instant unsent_since_;  // when the oldest reply in out_ was begun
+  std::string outbox_;    // may be written as it is
+  bool writing_ = false;
+  bool reading_ = false;  // nothing is under way: it may be ended
+  bool closing_ = false;
+  bool push_scheduled_ = false;
+  runtime::Notification written_;
+  runtime::Scope pushes_;  // last: its tasks use everything above
+};
+
+}  // namespace coterie::door::redis

@@ -1,0 +1,190 @@
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "door/redis/kv_registers.h"
+#include "door/redis/ordered_fixture.h"
+#include "model/kv/command_codec.h"
+
+namespace coterie::door::redis {
+namespace {
+
+class OrderedOnPaxos : public OrderedTest {
+ protected:
+  OrderedOnPaxos() { self = Connect("slots"); }
+};
+
+// Strings behave as on raft: the same commands run on one register.
+TEST_F(OrderedOnPaxos, StringsAreServed) {
+  Expect(R"(
+    SET k 1 -> OK
+    SET k 2 NX -> (nil)
+    SET k 2 XX GET -> "1"
+    INCR k -> 3
+    INCRBYFLOAT k 0.5 -> "3.5"
+    APPEND k ! -> 4
+    GETRANGE k 0 0 -> "3"
+    SETRANGE k 0 4 -> 4
+    STRLEN k -> 4
+    GETSET k v -> "4.5!"
+    GETDEL k -> "v"
+    GET k -> (nil)
+    SETNX k 1 -> 1
+    SETNX k 1 -> 0
+    SETEX k 10 v -> OK
+    TTL k -> 10
+    GETEX k PERSIST -> "v"
+    TTL k -> -1
+    EXPIRE k 5 -> 1
+    TTL k -> 5
+    PERSIST k -> 1
+    TYPE k -> string
+    SETBIT bits 1 1 -> 0
+    BITCOUNT bits -> 1
+    MSET one 1 -> OK
+    MSETNX one 2 -> 0
+    MGET k none one -> ["v" (nil) "1"]
+    EXISTS k none one k -> 3
+    TOUCH k none -> 1
+    DEL k none one -> 2
+    UNLINK bits -> 1
+    DBSIZE -> 0
+    RANDOMKEY -> (nil)
+  )");
+}
+
+// What needs several keys at once is refused by name, with the kind that can.
+TEST_F(OrderedOnPaxos, NoMultiKeyAtomicity) {
+  Expect(R"(
+    MSET a 1 b 2 -> -NOTPAXOS MSET of several keys is refused: each key agrees on its own; use a raft keyspace
+    MSETNX a 1 b 2 -> -NOTPAXOS MSETNX of several keys is refused: each key agrees on its own; use a raft keyspace
+    HSET h f v -> -NOTPAXOS HSET is refused: a paxos keyspace holds strings, one register a key; use a raft keyspace
+    RENAME a b -> -NOTPAXOS RENAME is refused: a paxos keyspace holds strings, one register a key; use a raft keyspace
+  )");
+  EXPECT_EQ(registers.writes, 0);
+}
+
+// Decided more than once, a command still answers once, and for its last try.
+TEST_F(OrderedOnPaxos, RetriesAnswerOnce) {
+  registers.twice = true;
+  Expect(R"(
+    INCR n -> 1
+    INCR n -> 2
+    GETSET n 5 -> "2"
+  )");
+}
+
+// A reader that finds a register expired removes it before it says so.
+TEST_F(OrderedOnPaxos, Expire) {
+  EXPECT_EQ(Do("SET k v PX 1000"), "OK");
+  world.executor().Advance(1s);
+  EXPECT_EQ(registers.values.size(), 1u);
+  EXPECT_EQ(Do("GET k"), "(nil)");
+  EXPECT_EQ(registers.values.size(), 0u);
+  EXPECT_EQ(Do("SET k 5 PX 1000"), "OK");
+  world.executor().Advance(1s);
+  EXPECT_EQ(Do("INCR k"), "1");
+  EXPECT_EQ(Do("TTL k"), "-1");
+}
+
+// Scans find every key.
+TEST_F(OrderedOnPaxos, Scan) {
+  for (int i = 0; i < 25; ++i) Do("SET k" + std::to_string(i) + " v");
+  EXPECT_EQ(Do("DBSIZE"), "25");
+  EXPECT_EQ(Do("KEYS k2?"), "[\"k20\" \"k21\" \"k22\" \"k23\" \"k24\"]");
+  std::string cursor = "0";
+  std::size_t found = 0;
+  do {
+    const std::string reply = Do("SCAN " + cursor + " COUNT 7");
+    found += static_cast<std::size_t>(std::count(reply.begin(), reply.end(), 'k'));
+    cursor = reply.substr(2, reply.find('"', 2) - 2);
+  } while (cursor != "0");
+  EXPECT_EQ(found, 25u);
+  EXPECT_EQ(Do("SCAN 0 TYPE hash COUNT 100"), "[\"0\" []]");
+  EXPECT_EQ(Do("FLUSHDB"), "OK");
+  EXPECT_EQ(Do("DBSIZE"), "0");
+}
+
+/// A raft keyspace as registers.
+class KvRegisters : public OrderedTest {
+ protected:
+  using Value = node::Registers::Value;
+  using Held = Result<std::optional<Value>>;
+
+  template <class T>
+  static runtime::Task<void> Await(runtime::Task<T> task, std::optional<T>* into) {
+    into->emplace(co_await std::move(task));
+  }
+  template <class T>
+  T Finish(runtime::Task<T> task) {
+    std::optional<T> out;
+    runtime::Scope scope;
+    scope.Spawn(Await(std::move(task), &out));
+    world.executor().Settle();
+    return std::move(*out);
+  }
+  Held Write(std::string key, Value value) {
+    return Finish(raft.Update(
+        std::move(key),
+        [value](const std::optional<Value>&) { return node::Registers::Change{true, value}; },
+        world.Now() + Duration(1s)));
+  }
+  Held Read(std::string key) { return Finish(raft.Read(std::move(key), world.Now() + Duration(1s))); }
+
+  bool here = true;
+  RaftRegisters raft{world, [this]() -> node::KvKeyspace* { return here ? &node : nullptr; }};
+};
+
+// Registers and Redis strings are the same data, expiry included.
+TEST_F(KvRegisters, AreRedisStrings) {
+  EXPECT_EQ(Do("SET k v"), "OK");
+  EXPECT_EQ(**Read("k"), Value{"v"});
+  const std::uint64_t at = static_cast<std::uint64_t>(world.wall_ms) + 5000;
+  EXPECT_EQ(**Write("k", {"w", at}), (Value{"w", at}));
+  EXPECT_EQ(Do("PTTL k"), "5000");
+  EXPECT_EQ(**Read("k"), (Value{"w", at}));
+  world.executor().Advance(5s);
+  EXPECT_EQ(*Read("k"), std::nullopt);
+  EXPECT_EQ(*Read("none"), std::nullopt);
+  EXPECT_EQ(Do("SADD s x"), "1");
+  EXPECT_EQ(Read("s").error().code, ErrorCode::kInvalidArgument);
+}
+
+// A change that lost against another writer is decided anew on what that one wrote.
+TEST_F(KvRegisters, DecideAnewWhenTheyLose) {
+  EXPECT_EQ(Do("SET n 1"), "OK");
+  node.hold_proposals = true;
+  int decisions = 0;
+  std::optional<Held> held;
+  runtime::Scope scope;
+  const auto append = [&decisions](const std::optional<Value>& current) {
+    ++decisions;
+    return node::Registers::Change{true, Value{current->bytes + "!"}};
+  };
+  scope.Spawn(Await(raft.Update("n", append, world.Now() + Duration(1s)), &held));
+  world.executor().Settle();
+  etcdserverpb::PutRequest put;
+  put.set_key("n");
+  put.set_value("2");
+  node.Apply(kv::EncodePut(put.SerializeAsString()));
+  node.Release();
+  world.executor().Settle();
+  ASSERT_TRUE(held.has_value());
+  EXPECT_EQ((**held)->bytes, "2!");
+  EXPECT_EQ(decisions, 2);
+}
+
+// Keys are listed in order and in pages; collections are none. Without a replica: an error.
+TEST_F(KvRegisters, ListKeys) {
+  for (const char* key : {"a", "b", "c", "d"}) EXPECT_EQ(Do(std::string("SET ") + key + " v"), "OK");
+  EXPECT_EQ(Do("SADD bb x"), "1");
+  const Instant deadline = world.Now() + Duration(1s);
+  EXPECT_EQ(*Finish(raft.Keys("", 10, deadline)), (std::vector<std::string>{"a", "b", "c", "d"}));
+  EXPECT_EQ(*Finish(raft.Keys("a", 2, deadline)), (std::vector<std::string>{"b", "c"}));
+  EXPECT_EQ(*Finish(raft.Keys("d", 2, deadline)), std::vector<std::string>{});
+  here = false;
+  EXPECT_EQ(Read("a").error().code, ErrorCode::kNotReplica);
+}
+
+}  // namespace
+}  // namespace coterie::door::redis
