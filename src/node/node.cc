@@ -96,6 +96,7 @@ runtime::Task<Status> Node::Parts::TakeIdentity() {
   COT_CO_ASSIGN(identity, co_await BeginIncarnation(disk, dir, config.cluster, config.id,
                                                     std::move(founders)));
   config.id = identity.node;
+  if (identity.founders.empty()) config.members.clear();  // it joined: the cluster's map says
   COT_CO_ASSIGN(auto map, co_await ReadBook(disk, dir));
   book = std::make_shared<const placement::ClusterMap>(std::move(map));
   co_return Ok();
