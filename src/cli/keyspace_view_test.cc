@@ -125,7 +125,8 @@ TEST(NodeTable, Health) {
   EXPECT_EQ(HealthText("", 0, ""), "-");
   const std::string table = NodeTable(Parsed(
       R"([{"id":4,"name":"n4","redis":"127.0.0.4:6379","admin":"127.0.0.4:7070","draining":true,)"
-      R"("failure_domain":"","replicas":12,"health":{"state":"dead","since_ms":60000,"by":null}}])"));
+      R"("failure_domain":"","replicas":12,)"
+      R"("health":{"state":"dead","since_ms":60000,"by":null}}])"));
   EXPECT_NE(table.find("draining         12  its own"), std::string::npos) << table;
   EXPECT_NE(table.find("dead since 60.0 s"), std::string::npos) << table;
 }
