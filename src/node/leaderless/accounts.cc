@@ -76,7 +76,8 @@ void LeaderlessReplicas::State::OnAccount(NodeId from, const leaderless::Account
 
 void LeaderlessReplicas::State::Hear(NodeId from, Slot& slot, Remote& remote, HybridTime time,
                                      const leaderless::Account::OfShard& of) {
-  if (of.applied.Get(host.actor) > slot.last) {
+  // A shard that comes back to this node learns its own earlier mutations from the others first.
+  if (slot.active() && of.applied.Get(host.actor) > slot.last) {
     // What this process wrote would be taken for what is known already, and lost without a word.
     Fail("writing", {ErrorCode::kForeignData, Outcome::kNotApplied,
                      "others have writes of this node that it has not: its data directory was "

@@ -317,6 +317,62 @@ TEST(Leaderless, ReplicasMoveUnderWrites) {
   }
 }
 
+// A shard leaves a node that has written to it and comes back to the same process: the node learns
+// its own mutations anew, goes on counting after them, and nothing is lost.
+TEST(Leaderless, AShardComesBackToItsWriter) {
+  ReplicaCluster cluster(12, 4);
+  cluster.AddKeyspace(ReplicaCluster::Promise("ks", 1, 1, Conflict::kCrdt, Durability::kInterval),
+                      {kA, kB, kC});
+  cluster.StartAll();
+  const auto add = [&](NodeId at, int times) {
+    for (int i = 0; i < times; ++i) {
+      const Status added =
+          cluster.Write(at, "ks", "n", [](cells::Edit& edit) { (void)edit.Increment("n", 1); });
+      ASSERT_TRUE(added.has_value()) << Describe(added.error());
+    }
+  };
+  const auto move = [&](NodeId from, NodeId to) {
+    const auto change = [&](auto edit) {
+      cluster.control.Change([&](placement::ClusterMap& map) {
+        for (auto& shard : map.keyspaces["ks"].shards) {
+          ++shard.epoch;
+          edit(shard.replicas);
+        }
+      });
+    };
+    const auto everywhere = [&](NodeId node, int phase) {
+      return cluster.RunUntil(
+          [&] {
+            for (const auto& shard : cluster.keyspace("ks").shards) {
+              int found = 0;
+              for (const auto& replica : shard.replicas)
+                if (replica.node == node) found = static_cast<int>(replica.phase);
+              if (found != phase) return false;
+            }
+            return true;
+          },
+          20s);
+    };
+    change([&](auto& replicas) { replicas.push_back({to, placement::Phase::kJoining}); });
+    ASSERT_TRUE(everywhere(to, 1));
+    change([&](auto& replicas) {
+      for (auto& replica : replicas)
+        if (replica.node == from) replica.phase = placement::Phase::kLeaving;
+    });
+    ASSERT_TRUE(everywhere(from, 0));
+  };
+  add(kC, 5);
+  cluster.sim().RunFor(2s);
+  move(kC, kD);
+  add(kA, 3);
+  move(kD, kC);
+  add(kC, 4);
+  cluster.sim().RunFor(3s);
+  EXPECT_TRUE(cluster.Converged("ks"));
+  EXPECT_EQ(cluster.Get(kA, "ks", "n"), "12");
+  EXPECT_EQ(cluster.Get(kC, "ks", "n"), "12");
+}
+
 // A coordinator that has not heard of the newest map is refused, waits for it, and its write is
 // then acknowledged; nothing is written twice.
 TEST(Leaderless, AStaleMapIsWaitedFor) {
