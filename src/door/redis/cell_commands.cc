@@ -159,6 +159,45 @@ runtime::Task<Status> CellCommands::Refresh(Context context, std::vector<std::st
   co_return Ok();
 }
 
+std::optional<std::vector<std::string>> CellCommands::KeysToRefresh(const Request& request) const {
+  const Context& context = request.context;
+  const auto views = ViewsOf(request.words);
+  if (IsKeyspaceWide(context.command->id) || !Refreshes(context, views)) return std::nullopt;
+  const auto positions = KeyPositions(*context.command, views);
+  if (!positions || !AllHere(context, views, *positions)) return std::nullopt;
+  std::vector<std::string> keys;
+  for (const std::size_t position : *positions) keys.push_back(request.words[position]);
+  return keys;
+}
+
+runtime::Task<std::vector<std::string>> CellCommands::RunReads(std::vector<Request> requests) {
+  std::vector<runtime::Task<Status>> refreshes;
+  std::vector<std::size_t> whose;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    auto keys = KeysToRefresh(requests[i]);
+    if (!keys) continue;
+    refreshes.push_back(Refresh(requests[i].context, std::move(*keys)));
+    whose.push_back(i);
+  }
+  const std::vector<Status> refreshed = co_await All(world_.executor(), std::move(refreshes));
+  std::vector<std::string> replies(requests.size());
+  for (std::size_t i = 0, next = 0; i < requests.size(); ++i) {
+    const Context& context = requests[i].context;
+    const bool prepared = next < whose.size() && whose[next] == i;
+    if (prepared && !refreshed[next]) {
+      replies[i] = Encoded(context, refreshed[next].error());
+    } else if (prepared && KeysToRefresh(requests[i])) {  // its shards are still here
+      node::WriteTicket none;
+      const auto views = ViewsOf(requests[i].words);
+      Execute(context, views, replies[i], none);
+    } else {
+      replies[i] = co_await Run(context, requests[i].words);
+    }
+    if (prepared) ++next;
+  }
+  co_return replies;
+}
+
 runtime::Task<std::string> CellCommands::RunOnShard(Context context, OwnedWords words,
                                                     std::string key) {
   std::unique_ptr<placement::Keyspace> adjusted;  // of a map newer than the connection's

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ class CellCommands final : public Executor {
   Step Begin(const Context& context, Words words, std::string& out,
              node::WriteTicket& ticket) override;
   runtime::Task<std::string> Run(Context context, OwnedWords words) override;
+  /// Several commands that only read, of one connection and keyspace: other replicas are asked for
+  /// all of their keys at the same time, and then they are answered in order, so that none shows an
+  /// older state than the one before it.
+  runtime::Task<std::vector<std::string>> RunReads(std::vector<Request> requests);
 
  private:
   /// One sub-command of a command that is split by shard.
@@ -43,6 +48,8 @@ class CellCommands final : public Executor {
   static bool Refreshes(const Context& context, Words words);
   bool AllHere(const Context& context, Words words, const std::vector<std::size_t>& keys) const;
   runtime::Task<Status> Refresh(Context context, std::vector<std::string> keys);
+  /// The keys of a command that can be answered here once they are refreshed; nullopt: it cannot.
+  std::optional<std::vector<std::string>> KeysToRefresh(const Request& request) const;
   /// A command whose keys are all of the shard of `key`, here or at a replica.
   runtime::Task<std::string> RunOnShard(Context context, OwnedWords words, std::string key);
   runtime::Task<std::string> RunSplit(Context context, OwnedWords words,

@@ -44,6 +44,12 @@ struct Context {
   const placement::Shard* only = nullptr;
 };
 
+/// A command that waits.
+struct Request {
+  Context context;
+  OwnedWords words;
+};
+
 /// How far a command got without suspending.
 enum class Step : std::uint8_t {
   kDone,     ///< the whole reply is in `out`

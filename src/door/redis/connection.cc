@@ -15,6 +15,8 @@ namespace {
 
 /// A batch in the middle of which a command waits lets earlier replies go after so long.
 constexpr Duration kReplyPatience = 2ms;
+/// Reads of one connection that wait for other replicas together.
+constexpr std::size_t kReadsAtOnce = 256;
 
 /// Redis's answer to a name it does not know, with the beginning of the arguments.
 void UnknownCommand(Words words, Reply& reply) {
@@ -156,9 +158,10 @@ bool Connection::Admits(const Command* row, Words words, Reply& reply) {
     return false;
   }
   if (subscribed() && context_.protocol == 2 && (row->flags & kSubscribed) == 0) {
-    reply.Error(fmt::format("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
-                            "/ QUIT / RESET are allowed in this context",
-                            row->name));
+    reply.Error(
+        fmt::format("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
+                    "/ QUIT / RESET are allowed in this context",
+                    row->name));
     return false;
   }
   return true;
@@ -210,7 +213,8 @@ bool Connection::BeginOnKeyspace(const Command& row, Words words, Reply& reply) 
       break;
   }
   suspended_in_ = executor;
-  suspended_.assign(words.begin(), words.end());
+  suspended_.push_back({context_, OwnedWords(words.begin(), words.end())});
+  suspended_at_.push_back(out_.size());
   return true;
 }
 
@@ -227,6 +231,11 @@ void Connection::FilterReply(std::size_t begin) {
 }
 
 Connection::Stop Connection::RunBatch() {
+  const Stop stop = BeginAll();
+  return suspended_.empty() ? stop : Stop::kSuspended;
+}
+
+Connection::Stop Connection::BeginAll() {
   const RedisDoorLimits& limits = door_.options.limits;
   last_command_at = door_.world.Now();
   context_.deadline = last_command_at + limits.request_timeout;
@@ -241,26 +250,48 @@ Connection::Stop Connection::RunBatch() {
       closing_ = true;
       return Stop::kClosing;
     }
+    if (!suspended_.empty() && !MayBeginBeside(parser_.words())) return Stop::kSuspended;
     const std::size_t begin = out_.size();
     const bool suspended = !parser_.words().empty() && BeginOne(parser_.words());
     input_.Consume(parser_.consumed());
-    if (suspended) return Stop::kSuspended;
     context_.operation.clear();
-    if (!parser_.words().empty()) FilterReply(begin);
+    if (!suspended && !parser_.words().empty()) FilterReply(begin);
   }
   return Stop::kBound;
 }
 
+bool Connection::MayBeginBeside(Words words) const {
+  if (words.empty() || reply_mode != ReplyMode::kOn) return false;
+  if (suspended_in_ != door_.cells.get() || suspended_.size() >= kReadsAtOnce) return false;
+  if ((suspended_.front().context.command->flags & kRead) == 0) return false;
+  const Command* row = FindCommand(words[0]);
+  return row != nullptr && (row->flags & kRead) != 0;
+}
+
 runtime::Task<void> Connection::RunSuspended() {
   // Owned by this frame: a command may hold on to its keyspace while the connection's map moves on.
-  const Context context = context_;
   const auto adjusted = adjusted_;
-  std::string reply = co_await suspended_in_->Run(context, std::move(suspended_));
-  context_.operation.clear();
-  suspended_.clear();
-  const std::size_t begin = out_.size();
-  out_ += reply;
-  FilterReply(begin);
+  std::vector<Request> requests = std::exchange(suspended_, {});
+  const std::vector<std::size_t> places = std::exchange(suspended_at_, {});
+  std::vector<std::string> replies;
+  if (requests.size() == 1) {
+    std::string reply = co_await suspended_in_->Run(requests[0].context, requests[0].words);
+    replies.push_back(std::move(reply));
+  } else {
+    replies = co_await door_.cells->RunReads(std::move(requests));
+  }
+  const bool silent = reply_mode != ReplyMode::kOn;
+  if (reply_mode == ReplyMode::kSkip) reply_mode = ReplyMode::kOn;
+  std::string merged;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (replies[i].starts_with('-')) ++door_.stats.errors;
+    merged.append(out_, copied, places[i] - copied);
+    if (!silent) merged += replies[i];
+    copied = places[i];
+  }
+  merged.append(out_, copied);
+  out_ = std::move(merged);
 }
 
 runtime::Task<void> Connection::Acknowledge() {
@@ -291,6 +322,16 @@ runtime::Task<void> Connection::Settle() {
     out_.clear();
   }
   if (!outbox_.empty()) co_await Flush();
+}
+
+runtime::Task<void> Connection::SettleEarlier() {
+  const std::size_t first = suspended_at_.front();
+  if (first == 0) co_return;
+  const std::string rest = out_.substr(first);
+  out_.resize(first);
+  co_await Settle();
+  out_.insert(0, rest);
+  for (std::size_t& place : suspended_at_) place -= first;
 }
 
 runtime::Task<void> Connection::Flush() {
@@ -357,7 +398,7 @@ runtime::Task<void> Connection::Run() {
       stop = RunBatch();
       if (stop == Stop::kSuspended) {
         const bool overdue = door_.world.Now() - unsent_since_ > kReplyPatience;
-        if (overdue) co_await Settle();
+        if (overdue) co_await SettleEarlier();
         co_await RunSuspended();
         continue;
       }

@@ -103,17 +103,22 @@ class Connection {
 
   /// Begins commands until there is a reason to stop.
   Stop RunBatch();
+  Stop BeginAll();
   /// Begins one; true: it must be Run.
   bool BeginOne(Words words);
   /// The door's own checks: false, and the error in `reply`, if the command is refused.
   bool Admits(const Command* row, Words words, Reply& reply);
   bool BeginOnKeyspace(const Command& row, Words words, Reply& reply);
-  /// Runs the command that suspended.
+  /// Whether a command may begin while others wait: all of them only read a leaderless keyspace.
+  bool MayBeginBeside(Words words) const;
+  /// Runs the commands that suspended.
   runtime::Task<void> RunSuspended();
   /// Applies CLIENT REPLY to the reply that begins at `begin` in out_.
   void FilterReply(std::size_t begin);
   /// Waits for every held reply, replacing those that failed, and writes all of out_.
   runtime::Task<void> Settle();
+  /// The same for the replies before those of suspended commands.
+  runtime::Task<void> SettleEarlier();
   runtime::Task<void> Acknowledge();
   runtime::Task<void> Flush();
   runtime::Task<void> FlushPushes();
@@ -129,7 +134,8 @@ class Connection {
   std::shared_ptr<const placement::Keyspace> adjusted_;  // with the connection's own R and W
   std::string out_;                                      // replies of the present batch
   std::vector<Held> held_;
-  OwnedWords suspended_;
+  std::vector<Request> suspended_;
+  std::vector<std::size_t> suspended_at_;  // where in out_ their replies belong
   Executor* suspended_in_ = nullptr;
   Instant unsent_since_;  // when the oldest reply in out_ was begun
   std::string outbox_;    // may be written as it is

@@ -237,6 +237,38 @@ TEST_F(OneNode, ReadsRefreshFirst) {
   EXPECT_TRUE(client.Ask("COTERIE READ 4").starts_with("-ERR"));
 }
 
+// Reads that were sent together ask the other replicas together; the write behind them begins when
+// they are answered, and all replies come in order.
+TEST_F(OneNode, ReadsWaitTogether) {
+  control.Add({.name = "two",
+               .replication = keyspace::Replication::kLeaderless,
+               .replicas = 3,
+               .read = 2,
+               .write = 1,
+               .conflict = kCrdt,
+               .redis_database = 1},
+              {NodeId(1)});
+  Start(1);
+  Client client(world, NodeId(1));
+  client.Ask("SELECT 1");
+  client.Ask("SET a 1");
+  leaderless().hold_refreshes = true;
+  client.Tell(PeerClient::Encode({"GET", "a"}) + PeerClient::Encode({"EXISTS", "b"}) +
+              PeerClient::Encode({"GET"}) + PeerClient::Encode({"STRLEN", "a"}) +
+              PeerClient::Encode({"SET", "a", "22"}) + PeerClient::Encode({"GET", "a"}));
+  EXPECT_EQ(leaderless().refreshed, (std::vector<std::string>{"a", "b", "a"}));
+  EXPECT_EQ(leaderless().writes, 1u);
+  EXPECT_EQ(client.Take(), "(none)");
+  leaderless().Acknowledge();
+  client.Run();
+  EXPECT_EQ(client.Take(), "\"1\"");
+  EXPECT_EQ(client.Take(), ":0");
+  EXPECT_TRUE(client.Take().starts_with("-ERR wrong number"));
+  EXPECT_EQ(client.Take(), ":1");
+  EXPECT_EQ(client.Take(), "+OK");
+  EXPECT_EQ(client.Take(), "\"22\"");
+}
+
 // Draining ends idle connections at once and busy ones when their commands are answered.
 TEST_F(OneNode, DrainsWithoutLosingReplies) {
   Start(1);

@@ -85,14 +85,15 @@ class StandInLeaderless final : public node::Leaderless {
   }
 
   // What tests set.
-  bool hold = false;  ///< tickets wait for Acknowledge
+  bool hold = false;            ///< tickets wait for Acknowledge
+  bool hold_refreshes = false;  ///< until Acknowledge
   std::optional<Error> acknowledge_error;
   std::optional<Error> write_error;
   std::optional<clock::HybridTime> stable;  ///< nullopt: everything
   std::vector<std::string> refreshed;       ///< keys, in order
   std::uint64_t writes = 0;
   void Acknowledge() {
-    hold = false;
+    hold = hold_refreshes = false;
     acknowledged_.NotifyAll();
   }
   /// Opens the shards of the map that are this node's.
@@ -166,6 +167,7 @@ class StandInLeaderless final : public node::Leaderless {
   runtime::Task<Status> Refresh(const placement::Keyspace&, const placement::Shard&,
                                 std::string key, std::uint32_t, Instant) override {
     refreshed.push_back(key);
+    while (hold_refreshes) co_await acknowledged_.Wait();
     co_return Ok();
   }
   clock::HybridTime StableTime(const placement::Shard&) const override {
