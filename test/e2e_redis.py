@@ -129,7 +129,7 @@ def a_library_uses_registers_decided_by_ballots(demo):
         thread.join()
     claim([c.get("n") for c in clients] == ["150"] * 3, "no increment is lost", [c.get("n") for c in clients])
     claim(set(clients[1].scan_iter()) == {"n", "lock"}, "SCAN", set(clients[1].scan_iter()))
-    refused(lambda: clients[0].hset("h", "f", "v"), "raft")
+    refused(lambda: clients[0].hset("h", "f", "v"), "NOTPAXOS")
 
 
 def messages_reach_subscribers_at_other_nodes(demo):

@@ -18,7 +18,8 @@ Error RefusalOf(const net::HttpResponse& response) {
   const std::string text = body ? (*body)["message"].Text() : response.body;
   if (body) {
     if (const ErrorInfo* info = FindError((*body)["code"].Text())) {
-      return Error{info->code, Outcome::kNotApplied, text};
+      const bool unknown = (*body)["outcome"].Text() == "unknown";
+      return Error{info->code, unknown ? Outcome::kUnknown : Outcome::kNotApplied, text};
     }
   }
   const ErrorCode code =
@@ -46,6 +47,10 @@ struct Calls {
 Task<void> CallOne(runtime::World* world, AdminRequest request, Instant deadline, Calls* calls,
                    std::size_t position) {
   net::HttpRequest http{.method = request.method, .path = request.path, .query = request.query};
+  if (!request.body.empty()) {
+    http.headers.emplace_back("content-type", "application/json");
+    http.body = std::move(request.body);
+  }
   Result<net::HttpResponse> response =
       co_await net::HttpCall(*world, request.node, std::move(http), deadline);
   calls->answers[position] = BodyOf(std::move(response));
@@ -85,6 +90,11 @@ PeerReport ParsePeer(const Json& document) {
   return peer;
 }
 
+HealthReport ParseHealth(const Json& document) {
+  return {document["node"].Text(), document["state"].Text(), document["by"].Text(),
+          document["since_ms"].Int()};
+}
+
 }  // namespace
 
 NodeReport ParseNodeReport(Json document) {
@@ -105,6 +115,11 @@ NodeReport ParseNodeReport(Json document) {
   report.ready = document["ready"].Bool();
   report.clock_synchronized = document["clock"]["synchronized"].Bool();
   report.clock_bound_ms = document["clock"]["bound_ms"].Double();
+  report.redis = document["redis"].Text();
+  report.failure_domain = document["failure_domain"].Text();
+  for (const Json& health : document["health"].items()) {
+    report.health.push_back(ParseHealth(health));
+  }
   for (const Json& peer : document["peers"].items()) report.peers.push_back(ParsePeer(peer));
   for (const Json& keyspace : document["keyspaces"].items()) {
     report.keyspaces.push_back({keyspace["name"].Text(), keyspace["replication"].Text(),

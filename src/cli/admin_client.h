@@ -29,6 +29,14 @@ struct KeyspaceReport {
   int replicas = 0;
 };
 
+/// What one node believes of a machine, by gossip.
+struct HealthReport {
+  std::string name;
+  std::string state;  ///< "alive", "suspected", "dead"
+  std::string by;     ///< who said so first; "": nobody
+  std::int64_t since_ms = 0;
+};
+
 /// What GET /status of the admin door answers.
 struct NodeReport {
   std::string name;
@@ -44,7 +52,10 @@ struct NodeReport {
   bool ready = false;
   bool clock_synchronized = false;
   double clock_bound_ms = 0;
+  std::string redis;           ///< "": no Redis door
+  std::string failure_domain;  ///< "": one of its own
   std::vector<PeerReport> peers;
+  std::vector<HealthReport> health;
   std::vector<KeyspaceReport> keyspaces;
   Json raw;  ///< the document itself, for --output json
 };
@@ -57,12 +68,13 @@ struct AdminRequest {
   std::string method;  ///< "GET", "POST"
   std::string path;
   std::string query;
+  std::string body;  ///< JSON, or empty
 };
 
 /// Sends every request at once over connections of their own and answers when each is answered or
 /// has failed, in order: the JSON body, null if the body is empty. Errors: kConnectFailed,
-/// kTimedOut (unknown for a POST), kMalformed, and what the node answered: kRefusedOutsideDemo or,
-/// for another status than 200, kInvalidArgument. Blocks.
+/// kTimedOut (unknown for a POST), kMalformed, and what the node answered, with its outcome; for a
+/// status other than 200 without a known error kRefusedOutsideDemo or kInvalidArgument. Blocks.
 std::vector<Result<Json>> CallAdmin(std::vector<AdminRequest> requests, Duration timeout);
 
 /// GET /status of each node.

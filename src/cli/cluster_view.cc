@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/keyspace_judge.h"
+#include "cli/listed.h"
+
 namespace coterie::cli {
 namespace {
 
@@ -31,20 +34,17 @@ const NodeReport* LeaderOf(const std::vector<const NodeReport*>& reports) {
   return leader;
 }
 
-/// Whether `center` and the peer hear each other. A node that did not answer us may still be heard
-/// by `center`: then `center`'s word counts.
-bool Joined(const NodeReport& center, const PeerReport& peer,
-            const std::vector<const NodeReport*>& reports) {
-  if (Suspects(center, peer) || CutsTo(center, peer.id)) return false;
-  const auto other = std::ranges::find(reports, peer.id, &NodeReport::id);
-  if (other == reports.end()) return true;
-  return Hears(**other, center.id) && !CutsTo(**other, center.id);
-}
-
-/// How many nodes `center` hears that hear it, itself included.
-int GroupOf(const NodeReport& center, const std::vector<const NodeReport*>& reports) {
-  const auto joined = [&](const PeerReport& peer) { return Joined(center, peer, reports); };
-  return 1 + static_cast<int>(std::ranges::count_if(center.peers, joined));
+/// How many of the voters `center` hears that hear it, itself included. No voters named: all vote.
+int GroupOf(const NodeReport& center, const std::vector<const NodeReport*>& reports,
+            const std::vector<std::string>& voters) {
+  const auto votes = [&](const std::string& name) {
+    return voters.empty() || std::ranges::find(voters, name) != voters.end();
+  };
+  const auto joined = [&](const PeerReport& peer) {
+    return votes(peer.name) && Joined(center, peer, reports);
+  };
+  return (votes(center.name) ? 1 : 0) +
+         static_cast<int>(std::ranges::count_if(center.peers, joined));
 }
 
 /// Names of the nodes that answered us but that `center` is not joined with.
@@ -58,14 +58,6 @@ std::vector<std::string> CutOffFrom(const NodeReport& center,
     }
   }
   return names;
-}
-
-std::string Nodes(int count) { return fmt::format("{} {}", count, count == 1 ? "node" : "nodes"); }
-
-std::string Listed(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
 }
 
 std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
@@ -96,64 +88,23 @@ std::string SentenceOf(const KeyspaceView& keyspace, bool leader_known) {
                                                           Listed(keyspace.stale_readers));
 }
 
-KeyspaceView JudgeKeyspace(const KeyspaceReport& known,
-                           const std::vector<const NodeReport*>& reports) {
+KeyspaceView JudgeMain(const KeyspaceReport& known, const std::vector<const NodeReport*>& reports,
+                       const std::vector<std::string>& voters) {
   KeyspaceView view{
       .name = known.name, .replication = known.replication, .replicas = known.replicas};
   view.majority = known.replicas / 2 + 1;
   const NodeReport* leader = LeaderOf(reports);
   for (const NodeReport* report : reports) {
     view.stale_readers.push_back(report->name);
-    if (leader == nullptr) view.reachable = std::max(view.reachable, GroupOf(*report, reports));
+    if (leader == nullptr)
+      view.reachable = std::max(view.reachable, GroupOf(*report, reports, voters));
   }
-  if (leader != nullptr) view.reachable = GroupOf(*leader, reports);
+  if (leader != nullptr) view.reachable = GroupOf(*leader, reports, voters);
   view.served = leader != nullptr && leader->ready && view.reachable >= view.majority;
   if (view.served) view.cut_off = CutOffFrom(*leader, reports);
   view.can_lose = view.served ? view.reachable - view.majority : 0;
   view.sentence = SentenceOf(view, leader != nullptr);
   return view;
-}
-
-std::string StateText(const NodeView& node) {
-  if (node.report) {
-    return node.report->ready ? node.report->role : node.report->role + ", not ready";
-  }
-  if (node.process == ProcessState::kGone) return "ended";
-  if (node.process == ProcessState::kPaused) return "paused";
-  return node.report.error().code == ErrorCode::kTimedOut ? "no answer" : "unreachable";
-}
-
-/// Names of the nodes that suspect node `position`, by the reports there are.
-std::vector<std::string> SuspectedBy(const ClusterView& view, std::size_t position) {
-  const NodeView& node = view.nodes[position];
-  std::vector<std::string> names;
-  for (const NodeView& other : view.nodes) {
-    if (!other.report) continue;
-    for (const PeerReport& peer : other.report->peers) {
-      if (peer.name == node.name && Suspects(*other.report, peer)) names.push_back(other.name);
-    }
-  }
-  return names;
-}
-
-std::uint64_t HighestCommit(const ClusterView& view) {
-  std::uint64_t commit = 0;
-  for (const NodeView& node : view.nodes) {
-    if (node.report) commit = std::max(commit, node.report->commit);
-  }
-  return commit;
-}
-
-std::string FaultsText(const ClusterView& view) {
-  std::string text;
-  for (const NodeView& node : view.nodes) {
-    if (!node.report) continue;
-    for (const PeerReport& peer : node.report->peers) {
-      if (peer.faults.empty()) continue;
-      text += fmt::format("  {} -> {}: {}\n", node.name, peer.name, Listed(peer.faults));
-    }
-  }
-  return text.empty() ? "" : "\nInjected faults:\n" + text;
 }
 
 }  // namespace
@@ -166,100 +117,58 @@ bool ClusterView::AnyAnswered() const {
   return std::ranges::any_of(nodes, [](const NodeView& node) { return node.report.has_value(); });
 }
 
+bool Joined(const NodeReport& center, const PeerReport& peer,
+            const std::vector<const NodeReport*>& reports) {
+  if (Suspects(center, peer) || CutsTo(center, peer.id)) return false;
+  const auto other = std::ranges::find(reports, peer.id, &NodeReport::id);
+  if (other == reports.end()) return true;
+  return Hears(**other, center.id) && !CutsTo(**other, center.id);
+}
+
 bool Suspects(const NodeReport& reporter, const PeerReport& peer) {
   if (!peer.connected) return true;
   if (reporter.role != "leader" && reporter.leader != peer.id) return false;
   return !peer.last_heard_ms || *peer.last_heard_ms > kSuspectAfterMs;
 }
 
-ClusterView Judge(std::vector<NodeView> nodes) {
+ClusterView Judge(std::vector<NodeView> nodes, const Json& keyspaces) {
   ClusterView view{.nodes = std::move(nodes)};
   std::vector<const NodeReport*> reports;
-  std::map<std::string, KeyspaceReport> keyspaces;
+  std::map<std::string, KeyspaceReport> known;
   for (const NodeView& node : view.nodes) {
     if (!node.report) continue;
     reports.push_back(&*node.report);
     view.cluster = node.report->cluster;
     for (const KeyspaceReport& keyspace : node.report->keyspaces) {
-      keyspaces.emplace(keyspace.name, keyspace);
+      known.emplace(keyspace.name, keyspace);
     }
   }
   if (const NodeReport* leader = LeaderOf(reports)) view.leader = leader->name;
-  for (const auto& [name, keyspace] : keyspaces) {
-    view.keyspaces.push_back(JudgeKeyspace(keyspace, reports));
+  std::map<std::string, PlacedKeyspace> placed;
+  for (const Json& keyspace : keyspaces.items()) {
+    PlacedKeyspace one = ParsePlacedKeyspace(keyspace);
+    known.emplace(one.name, KeyspaceReport{one.name, one.replication, one.replicas});
+    placed.emplace(one.name, std::move(one));
+  }
+  for (const auto& [name, keyspace] : known) {
+    const auto where = placed.find(name);
+    // Only main's leader is told by the nodes' status.
+    if (name == "main" || (where == placed.end() && keyspace.replication == "raft")) {
+      const bool told = where != placed.end() && where->second.shards.size() == 1;
+      view.keyspaces.push_back(JudgeMain(
+          keyspace, reports, told ? where->second.shards.front() : std::vector<std::string>()));
+    } else if (where != placed.end()) {
+      view.keyspaces.push_back(JudgePlaced(where->second, reports));
+    } else {
+      view.keyspaces.push_back(
+          {.name = name,
+           .replication = keyspace.replication,
+           .replicas = keyspace.replicas,
+           .sentence = fmt::format("{} ({}): where its replicas are is not known", name,
+                                   keyspace.replication)});
+    }
   }
   return view;
-}
-
-std::string ClusterText(const ClusterView& view) {
-  std::string text =
-      fmt::format("cluster {}: {}, {}\n\n", view.cluster.empty() ? "?" : view.cluster,
-                  Nodes(static_cast<int>(view.nodes.size())),
-                  view.leader.empty() ? "no leader" : "led by " + view.leader);
-  text += fmt::format("{:<10} {:<20} {:>6} {:>10} {:>8} {:>9}  {:<22} {}\n", "node", "state",
-                      "term", "applied", "lag", "memory", "admin", "suspected by");
-  const std::uint64_t commit = HighestCommit(view);
-  for (std::size_t i = 0; i < view.nodes.size(); ++i) {
-    const NodeView& node = view.nodes[i];
-    const std::string memory =
-        node.rss_bytes == 0 ? "-" : fmt::format("{} MiB", node.rss_bytes >> 20);
-    std::string numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", "-", "-", "-", memory);
-    if (node.report) {
-      const NodeReport& report = *node.report;
-      const std::uint64_t lag = commit > report.applied ? commit - report.applied : 0;
-      numbers = fmt::format("{:>6} {:>10} {:>8} {:>9}", report.term, report.applied, lag, memory);
-    }
-    const std::string suspects = Listed(SuspectedBy(view, i));
-    text += fmt::format("{:<10} {:<20} {}  {:<22} {}\n", node.name, StateText(node), numbers,
-                        ToText(node.admin), suspects.empty() ? "-" : suspects);
-  }
-  text += "\n";
-  for (const KeyspaceView& keyspace : view.keyspaces) text += keyspace.sentence + "\n";
-  if (view.keyspaces.empty()) text += "No node answers: nothing is known of what is served.\n";
-  return text + FaultsText(view);
-}
-
-Json ClusterJson(const ClusterView& view) {
-  Json nodes = Json::Array();
-  for (std::size_t i = 0; i < view.nodes.size(); ++i) {
-    const NodeView& node = view.nodes[i];
-    Json suspects = Json::Array();
-    for (std::string& name : SuspectedBy(view, i)) suspects.Push(std::move(name));
-    Json item = Json::Object();
-    item.Set("name", node.name)
-        .Set("admin", ToText(node.admin))
-        .Set("state", StateText(node))
-        .Set("suspected_by", std::move(suspects))
-        .Set("rss_bytes", node.rss_bytes == 0 ? Json() : Json(node.rss_bytes))
-        .Set("status", node.report ? node.report->raw : Json())
-        .Set("error", node.report ? Json() : Json(CodeText(node.report.error().code)));
-    nodes.Push(std::move(item));
-  }
-  Json keyspaces = Json::Array();
-  for (const KeyspaceView& keyspace : view.keyspaces) {
-    Json stale = Json::Array();
-    for (const std::string& name : keyspace.stale_readers) stale.Push(name);
-    Json cut_off = Json::Array();
-    for (const std::string& name : keyspace.cut_off) cut_off.Push(name);
-    Json item = Json::Object();
-    item.Set("name", keyspace.name)
-        .Set("replication", keyspace.replication)
-        .Set("replicas", keyspace.replicas)
-        .Set("reachable", keyspace.reachable)
-        .Set("majority", keyspace.majority)
-        .Set("served", keyspace.served)
-        .Set("can_lose", keyspace.can_lose)
-        .Set("stale_reads_at", std::move(stale))
-        .Set("cut_off", std::move(cut_off))
-        .Set("sentence", keyspace.sentence);
-    keyspaces.Push(std::move(item));
-  }
-  Json document = Json::Object();
-  document.Set("cluster", view.cluster)
-      .Set("leader", view.leader.empty() ? Json() : Json(view.leader))
-      .Set("nodes", std::move(nodes))
-      .Set("keyspaces", std::move(keyspaces));
-  return document;
 }
 
 }  // namespace coterie::cli

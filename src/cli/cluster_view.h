@@ -29,8 +29,10 @@ struct KeyspaceView {
   bool served = false;  ///< writes and linearizable reads are answered
   int can_lose = 0;     ///< more nodes, while still served
   std::vector<std::string>
-      stale_readers;                 ///< nodes that answer serializable reads whatever happens
-  std::vector<std::string> cut_off;  ///< of these, the ones outside the group that serves
+      stale_readers;                   ///< nodes that answer serializable reads whatever happens
+  std::vector<std::string> cut_off;    ///< of these, the ones outside the group that serves
+  std::vector<std::string> reads_at;   ///< nodes that answer reads as promised; not told for main
+  std::vector<std::string> writes_at;  ///< and writes
   std::string sentence;
 };
 
@@ -51,9 +53,15 @@ inline constexpr std::int64_t kSuspectAfterMs = 2000;
 /// §5.2].
 bool Suspects(const NodeReport& reporter, const PeerReport& peer);
 
+/// Whether `center` and the peer hear each other. A node that did not answer us may still be heard
+/// by `center`: then `center`'s word counts.
+bool Joined(const NodeReport& center, const PeerReport& peer,
+            const std::vector<const NodeReport*>& reports);
+
 /// Works on any subset of reports, and says what follows from them alone. A raft keyspace is served
 /// when a majority of its replicas answered, hear one another, and agree on a leader among them.
-ClusterView Judge(std::vector<NodeView> nodes);
+/// `keyspaces`: the newest map's, as the admin door tells them, or null.
+ClusterView Judge(std::vector<NodeView> nodes, const Json& keyspaces = {});
 
 /// One screen for people, without colour.
 std::string ClusterText(const ClusterView& view);

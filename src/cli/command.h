@@ -16,6 +16,8 @@ using Run = std::function<int()>;
 void AddStart(CLI::App& app, Run& run);
 void AddDemo(CLI::App& app, Run& run);
 void AddStatus(CLI::App& app, Run& run);
+void AddKeyspace(CLI::App& app, Run& run);
+void AddNode(CLI::App& app, Run& run);
 void AddFault(CLI::App& app, Run& run);
 void AddSim(CLI::App& app, Run& run);
 void AddBench(CLI::App& app, Run& run);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -23,6 +24,7 @@ class Layers {
     config_.id = NodeId(1);
     config_.name = "n1";
     config_.etcd_listen = {"127.0.0.1", 2379};
+    config_.redis_listen = {"127.0.0.1", 6379};
     config_.admin_listen = {"127.0.0.1", 7070};
     config_.peer_listen = {"127.0.0.1", 7071};
     for (const Setting& setting : Settings()) origins_[std::string(setting.name)] = "default";
@@ -77,10 +79,27 @@ Status CheckListen(const Layers& layers, std::string_view name, const runtime::A
                        "machine only; listen on 127.0.0.x or [::1]");
 }
 
+/// Of a node that joins, the cluster tells who it is and who the others are.
+Status CheckJoin(Layers& layers) {
+  node::NodeConfig& config = layers.config();
+  if (!config.members.empty()) {
+    return layers.Refuse("members", "a node that joins learns the members from the cluster");
+  }
+  if (layers.origin("id") != "default") {
+    return layers.Refuse("id", "a node that joins is given its id by the cluster");
+  }
+  if (!config.default_keyspaces.empty()) {
+    return layers.Refuse("default_keyspaces", "a node that joins finds the keyspaces there are");
+  }
+  config.id = NodeId();
+  return Ok();
+}
+
 Status CheckMembers(Layers& layers) {
   node::NodeConfig& config = layers.config();
   if (config.members.empty()) {
-    config.members.push_back({config.id, config.name, config.peer_listen, config.etcd_listen});
+    config.members.push_back({config.id, config.name, config.peer_listen, config.etcd_listen,
+                              config.redis_listen, config.admin_listen, config.failure_domain});
   }
   if (config.members.size() > kMembersMax) {
     return layers.Refuse("members", fmt::format("a cluster has at most {} nodes", kMembersMax));
@@ -88,16 +107,16 @@ Status CheckMembers(Layers& layers) {
   std::set<NodeId> ids;
   std::set<std::string> names;
   std::set<runtime::Address> addresses;
-  const node::MemberConfig* self = nullptr;
-  for (const node::MemberConfig& member : config.members) {
+  node::MemberConfig* self = nullptr;
+  for (node::MemberConfig& member : config.members) {
     if (!ids.insert(member.id).second) {
       return layers.Refuse("members", fmt::format("two nodes have id {}", member.id.value));
     }
     if (!names.insert(member.name).second) {
       return layers.Refuse("members", fmt::format("two nodes have the name {}", member.name));
     }
-    for (const runtime::Address& address : {member.peer, member.etcd}) {
-      if (!addresses.insert(address).second) {
+    for (const runtime::Address& address : {member.peer, member.etcd, member.redis, member.admin}) {
+      if (address.port != 0 && !addresses.insert(address).second) {
         return layers.Refuse("members", fmt::format("{} is there twice", ToText(address)));
       }
     }
@@ -106,9 +125,15 @@ Status CheckMembers(Layers& layers) {
   if (self == nullptr) {
     return layers.Refuse("members", fmt::format("this node, id {}, is missing", config.id.value));
   }
-  if (self->name == config.name) return Ok();
-  return layers.Refuse("name",
-                       fmt::format("'members' names node {} '{}'", config.id.value, self->name));
+  if (self->name != config.name) {
+    return layers.Refuse("name",
+                         fmt::format("'members' names node {} '{}'", config.id.value, self->name));
+  }
+  if (config.failure_domain.empty()) config.failure_domain = self->failure_domain;
+  if (self->failure_domain.empty()) self->failure_domain = config.failure_domain;
+  if (self->failure_domain == config.failure_domain) return Ok();
+  return layers.Refuse("failure_domain", fmt::format("'members' puts node {} into '{}'",
+                                                     config.id.value, self->failure_domain));
 }
 
 Status CheckTogether(Layers& layers) {
@@ -116,20 +141,19 @@ Status CheckTogether(Layers& layers) {
   if (config.data_dir.empty()) {
     return layers.Refuse("data_dir", "it is needed; name a directory with --data-dir");
   }
-  COT_TRY(CheckListen(layers, "etcd_listen", config.etcd_listen));
-  COT_TRY(CheckListen(layers, "admin_listen", config.admin_listen));
-  COT_TRY(CheckListen(layers, "peer_listen", config.peer_listen));
-  const auto same = [](const runtime::Address& a, const runtime::Address& b) {
-    return a == b && a.port != 0;
-  };
-  if (same(config.etcd_listen, config.admin_listen)) {
-    return layers.Refuse("admin_listen", "etcd_listen is the same address");
-  }
-  if (same(config.peer_listen, config.etcd_listen)) {
-    return layers.Refuse("peer_listen", "etcd_listen is the same address");
-  }
-  if (same(config.peer_listen, config.admin_listen)) {
-    return layers.Refuse("peer_listen", "admin_listen is the same address");
+  const std::array listens = {std::pair("etcd_listen", &config.etcd_listen),
+                              std::pair("redis_listen", &config.redis_listen),
+                              std::pair("admin_listen", &config.admin_listen),
+                              std::pair("peer_listen", &config.peer_listen)};
+  for (std::size_t i = 0; i < listens.size(); ++i) {
+    const auto& [name, address] = listens[i];
+    if (*address == runtime::Address{}) continue;
+    COT_TRY(CheckListen(layers, name, *address));
+    for (std::size_t j = 0; j < i; ++j) {
+      if (*address == *listens[j].second && address->port != 0) {
+        return layers.Refuse(name, fmt::format("{} is the same address", listens[j].first));
+      }
+    }
   }
   // Fewer, and one lost heartbeat starts an election [Raft §5.6].
   if (config.election_timeout < 3 * config.heartbeat_interval) {
@@ -137,7 +161,7 @@ Status CheckTogether(Layers& layers) {
                          fmt::format("it must be at least 3 times heartbeat_interval, which is {}",
                                      DurationText(config.heartbeat_interval)));
   }
-  return CheckMembers(layers);
+  return config.join.empty() ? CheckMembers(layers) : CheckJoin(layers);
 }
 
 std::string SettingOfVariable(std::string_view variable) {
@@ -195,6 +219,7 @@ std::string ConfigFileText(const node::NodeConfig& config) {
   std::string text;
   for (const Setting& setting : Settings()) {
     if (setting.name == "members") continue;
+    if (setting.name == "id" && config.id == NodeId()) continue;  // it joins
     const bool bare = setting.name == "demo" || setting.form == "NUMBER" || setting.form == "COUNT";
     const std::string value = setting.get(config);
     text += fmt::format("{} = {}\n", setting.name, bare ? value : Quoted(value));
@@ -203,6 +228,15 @@ std::string ConfigFileText(const node::NodeConfig& config) {
     text +=
         fmt::format("\n[[members]]\nid = {}\nname = {}\npeer = {}\netcd = {}\n", member.id.value,
                     Quoted(member.name), Quoted(ToText(member.peer)), Quoted(ToText(member.etcd)));
+    const auto optional = [&](std::string_view name, const std::string& value) {
+      if (!value.empty()) text += fmt::format("{} = {}\n", name, Quoted(value));
+    };
+    const auto address = [](const runtime::Address& a) {
+      return a.host.empty() ? std::string() : ToText(a);
+    };
+    optional("redis", address(member.redis));
+    optional("admin", address(member.admin));
+    optional("failure_domain", member.failure_domain);
   }
   return text;
 }

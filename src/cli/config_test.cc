@@ -84,6 +84,19 @@ TEST(Config, BadValuesAreRefused) {
       {"admin_listen = \"127.0.0.1:2379\"", "the same address"},
       {"members = [1]", "is a table"},
       {"[[members]]\nid = 1\nname = \"n1\"\npeer = \"127.0.0.1:7071\"", "needs 'etcd'"},
+      {"redis_listen = \"127.0.0.1:2379\"", "the same address"},
+      {"redis_listen = \"no\"", "127.0.0.1:2379"},
+      {"redis_listen = \"10.0.0.1:6379\"", "neither TLS nor authentication"},
+      {"join = \"127.0.0.2\"", "an address and a port"},
+      {"id = 2\njoin = \"127.0.0.2:7071\"", "given its id by the cluster"},
+      {"join = \"127.0.0.2:7071\"\nmembers = \"1/n1/127.0.0.1:1/127.0.0.1:2\"",
+       "learns the members"},
+      {"join = \"127.0.0.2:7071\"\ndefault_keyspaces = \"a\"", "finds the keyspaces"},
+      {"failure_domain = \"a b\"", "only letters"},
+      {"failure_domain = \"a\"\nmembers = \"1/n1/127.0.0.1:1/127.0.0.1:2///b\"",
+       "puts node 1 into 'b'"},
+      {"default_keyspaces = \"a:replication=raft:write=2\"", "replication raft against write 2"},
+      {"default_keyspaces = \"a:colour=red\"", "no 'colour'"},
       {"[[members]]\nid = 2\nname = \"n2\"\npeer = \"127.0.0.1:7071\"\netcd = \"127.0.0.1:1\"",
        "id 1, is missing"},
       {"members = \"1/n1/127.0.0.1:1/127.0.0.1:2,1/n2/127.0.0.1:3/127.0.0.1:4\"", "have id 1"},
@@ -114,6 +127,51 @@ TEST(Config, ListensOnLoopbackOnly) {
   }
   EXPECT_TRUE(Configure(FileSources("etcd_listen = \"[::1]:2379\"\n")));
   EXPECT_TRUE(Configure(FileSources("etcd_listen = \"127.9.9.9:2379\"\n")));
+}
+
+// Claim: a node that joins has no id and no members of its own; its file says so again.
+TEST(Config, JoiningNode) {
+  const Result<Configuration> joining = Configure(FileSources(
+      "name = \"n4\"\nfailure_domain = \"r2\"\njoin = \"127.0.0.2:7071,[::1]:7071\"\n"));
+  ASSERT_TRUE(joining) << joining.error().message;
+  EXPECT_EQ(joining->node.id, NodeId());
+  EXPECT_TRUE(joining->node.members.empty());
+  ASSERT_EQ(joining->node.join.size(), 2u);
+  EXPECT_EQ(joining->node.join[1], (runtime::Address{"::1", 7071}));
+  ConfigSources again;
+  again.file_path = "again.toml";
+  again.file_text = ConfigFileText(joining->node);
+  const Result<Configuration> second = Configure(again);
+  ASSERT_TRUE(second) << second.error().message << "\n" << again.file_text;
+  EXPECT_EQ(ConfigFileText(second->node), again.file_text);
+}
+
+// Claim: what a member may have beside its addresses is read from a table and from a word alike,
+// and a node finds its own failure domain there.
+TEST(Config, MembersTellMore) {
+  const Result<Configuration> table = Configure(
+      FileSources("[[members]]\nid = 1\nname = \"n1\"\npeer = \"127.0.0.1:1\"\n"
+                  "etcd = \"127.0.0.1:2\"\nredis = \"127.0.0.1:3\"\nfailure_domain = \"r1\"\n"));
+  ASSERT_TRUE(table) << table.error().message;
+  EXPECT_EQ(MemberText(table->node.members[0]), "1/n1/127.0.0.1:1/127.0.0.1:2/127.0.0.1:3//r1");
+  EXPECT_EQ(table->node.failure_domain, "r1");
+  for (const char* text : {"1/a/h:1/h:2", "1/a/h:1/h:2/h:3", "1/a/h:1/h:2//h:4", "1/a/h:1/h:2///d",
+                           "1/a/h:1/h:2/h:3/h:4/d"}) {
+    const auto member = ParseMember(text);
+    ASSERT_TRUE(member) << text;
+    EXPECT_EQ(MemberText(*member), text);
+  }
+  for (const char* text : {"", "1/a/h:1", "1/a/h:1/h:2/h:3/h:4/d/e", "1/a/h:1/h:2/x"}) {
+    EXPECT_FALSE(ParseMember(text)) << text;
+  }
+}
+
+// Claim: the Redis door can be left closed.
+TEST(Config, NoRedisDoor) {
+  const Result<Configuration> closed = Configure(FileSources("redis_listen = \"none\"\n"));
+  ASSERT_TRUE(closed) << closed.error().message;
+  EXPECT_EQ(closed->node.redis_listen, runtime::Address{});
+  EXPECT_EQ(Configure(FileSources(""))->node.redis_listen, (runtime::Address{"127.0.0.1", 6379}));
 }
 
 // Claim: a node needs a data directory, and alone it is a cluster of one.

@@ -7,12 +7,18 @@
 
 #include "cli/admin_client.h"
 #include "cli/config.h"
+#include "cli/keyspace_text.h"
 
 namespace coterie::cli {
 namespace {
 
 constexpr int kNodesMax = 9;
 constexpr Duration kStopGrace = 5s;
+
+/// What a demo comes with beside `main`.
+constexpr std::string_view kDefaultKeyspaces[] = {
+    "cart:replication=leaderless:replicas=3:read=1:write=1:conflict=crdt:redis-database=0",
+    "lock:replication=paxos:replicas=3:redis-database=2"};
 
 /// "127.0.0.1" and 2 give "127.0.0.3". Error kInvalidArgument unless all of it is loopback.
 Result<std::string> AddressAfter(const std::string& first, int distance) {
@@ -30,6 +36,17 @@ Result<std::string> AddressAfter(const std::string& first, int distance) {
   return std::string(text);
 }
 
+/// Node n`number` of the demo, not yet started. Error kInvalidArgument.
+Result<DemoNode> PlanNode(const DemoState& state, int number) {
+  DemoNode node;
+  node.id = static_cast<std::uint64_t>(number);
+  node.name = fmt::format("n{}", number);
+  COT_ASSIGN(node.host, AddressAfter(state.first_address, number - 1));
+  node.config_path = fmt::format("{}/{}.toml", state.dir, node.name);
+  node.log_path = fmt::format("{}/{}.log", state.dir, node.name);
+  return node;
+}
+
 Result<DemoState> PlanDemo(const DemoOptions& options) {
   if (options.nodes < 1 || options.nodes > kNodesMax) {
     return Fail(ErrorCode::kInvalidArgument, fmt::format("A demo has 1 to {} nodes.", kNodesMax));
@@ -37,31 +54,30 @@ Result<DemoState> PlanDemo(const DemoOptions& options) {
   DemoState state;
   state.temporary = !options.dir.has_value();
   state.executable = options.executable.empty() ? SelfExecutable() : options.executable;
-  for (int i = 0; i < options.nodes; ++i) {
-    DemoNode node;
-    node.id = static_cast<std::uint64_t>(i) + 1;
-    node.name = fmt::format("n{}", node.id);
-    COT_ASSIGN(node.host, AddressAfter(options.first_address, i));
-    state.nodes.push_back(std::move(node));
-  }
+  state.first_address = options.first_address;
+  state.made = options.nodes;
+  // Before anything is made on disk.
+  COT_TRY(AddressAfter(options.first_address, 0));
+  COT_TRY(AddressAfter(options.first_address, options.nodes - 1));
   if (options.dir) {
     state.dir = AbsolutePath(*options.dir);
     COT_TRY(MakeDirectories(state.dir));
   } else {
     COT_ASSIGN(state.dir, MakeTemporaryDirectory("demo-"));
   }
-  for (DemoNode& node : state.nodes) {
-    node.config_path = fmt::format("{}/{}.toml", state.dir, node.name);
-    node.log_path = fmt::format("{}/{}.log", state.dir, node.name);
+  for (int number = 1; number <= options.nodes; ++number) {
+    COT_ASSIGN(DemoNode node, PlanNode(state, number));
+    state.nodes.push_back(std::move(node));
   }
   return state;
 }
 
 /// A directory used before: its demo must have ended, and data of n nodes serves n nodes only.
-Status CheckEarlierDemo(const DemoState& state) {
-  const Result<DemoState> earlier = LoadDemo(state.dir);
+/// Where nodes came or went, those that are left are started as they were. True: `state` is such.
+Result<bool> TakeEarlierDemo(DemoState& state) {
+  Result<DemoState> earlier = LoadDemo(state.dir);
   if (!earlier) {
-    if (earlier.error().code == ErrorCode::kNoDemo) return Ok();
+    if (earlier.error().code == ErrorCode::kNoDemo) return false;
     return std::unexpected(earlier.error());
   }
   if (earlier->AnyAlive()) {
@@ -69,31 +85,56 @@ Status CheckEarlierDemo(const DemoState& state) {
                 fmt::format("A demo runs in {}; stop it with `coterie demo --stop --dir {}`.",
                             state.dir, state.dir));
   }
-  if (earlier->nodes.size() == state.nodes.size()) return Ok();
-  return Fail(ErrorCode::kInvalidArgument,
-              fmt::format("{} holds the data of {} nodes, not of {}; name another directory.",
-                          state.dir, earlier->nodes.size(), state.nodes.size()));
+  if (earlier->nodes.size() != state.nodes.size()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("{} holds the data of {} nodes, not of {}; name another directory.",
+                            state.dir, earlier->nodes.size(), state.nodes.size()));
+  }
+  if (!earlier->Changed()) return false;
+  state.first_address = earlier->first_address;
+  state.made = earlier->made;
+  state.nodes = std::move(earlier->nodes);
+  return true;
+}
+
+/// What every node of the demo is told.
+node::NodeConfig ConfigOf(const DemoState& state, const DemoNode& node) {
+  node::NodeConfig config;
+  config.id = NodeId(node.id);
+  config.name = node.name;
+  config.cluster = "demo";
+  config.data_dir = fmt::format("{}/{}", state.dir, node.name);
+  config.peer_listen = node.peer();
+  config.etcd_listen = node.etcd();
+  config.redis_listen = node.redis();
+  config.admin_listen = node.admin();
+  config.demo = true;
+  return config;
+}
+
+Status WriteConfig(const DemoNode& node, const node::NodeConfig& config) {
+  return WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" + ConfigFileText(config));
 }
 
 Status WriteConfigs(const DemoState& state, const DemoOptions& options) {
   std::vector<node::MemberConfig> members;
   for (const DemoNode& node : state.nodes) {
-    members.push_back({NodeId(node.id), node.name, node.peer(), node.etcd()});
+    members.push_back(
+        {NodeId(node.id), node.name, node.peer(), node.etcd(), node.redis(), node.admin()});
+  }
+  std::vector<keyspace::Promise> keyspaces;
+  for (const std::string_view text : kDefaultKeyspaces) {
+    COT_ASSIGN(keyspace::Promise promise, ParseKeyspace(text));
+    // A demo of one or two nodes has as many copies as it can.
+    promise.replicas = std::min(promise.replicas, static_cast<std::uint32_t>(state.nodes.size()));
+    keyspaces.push_back(std::move(promise));
   }
   for (const DemoNode& node : state.nodes) {
-    node::NodeConfig config;
-    config.id = NodeId(node.id);
-    config.name = node.name;
-    config.cluster = "demo";
-    config.data_dir = fmt::format("{}/{}", state.dir, node.name);
-    config.peer_listen = node.peer();
-    config.etcd_listen = node.etcd();
-    config.admin_listen = node.admin();
+    node::NodeConfig config = ConfigOf(state, node);
     config.members = members;
-    config.demo = true;
+    config.default_keyspaces = keyspaces;
     config.log_level = options.log_level;
-    COT_TRY(
-        WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" + ConfigFileText(config)));
+    COT_TRY(WriteConfig(node, config));
   }
   return Ok();
 }
@@ -120,28 +161,32 @@ Error EndedError(const DemoNode& node) {
   return error;
 }
 
-Status WaitReady(const DemoState& state, Duration limit, const std::function<bool()>& interrupted) {
+Status WaitReady(const std::vector<DemoNode>& nodes, Duration limit,
+                 const std::function<bool()>& interrupted) {
   constexpr Duration kPause = 25ms;
   std::vector<runtime::Address> admins;
-  for (const DemoNode& node : state.nodes) admins.push_back(node.admin());
-  std::string late;
+  for (const DemoNode& node : nodes) admins.push_back(node.admin());
+  const DemoNode* late = nullptr;
+  std::string names;
   for (Duration waited{}; waited < limit; waited += kPause) {
-    for (const DemoNode& node : state.nodes) {
+    for (const DemoNode& node : nodes) {
       if (StateOf(node.process) == ProcessState::kGone) return std::unexpected(EndedError(node));
     }
     if (interrupted()) return Fail(ErrorCode::kCancelled, "The start was interrupted.");
-    late.clear();
+    late = nullptr;
+    names.clear();
     const auto reports = AskStatus(admins, 1s);
     for (std::size_t i = 0; i < reports.size(); ++i) {
-      const bool ready = reports[i] && reports[i]->ready && reports[i]->name == state.nodes[i].name;
-      if (!ready) late += (late.empty() ? "" : ", ") + state.nodes[i].name;
+      if (reports[i] && reports[i]->ready && reports[i]->name == nodes[i].name) continue;
+      if (late == nullptr) late = &nodes[i];
+      names += (names.empty() ? "" : ", ") + nodes[i].name;
     }
-    if (late.empty()) return Ok();
+    if (late == nullptr) return Ok();
     SleepFor(kPause);
   }
-  const DemoNode* first = state.Find(late.substr(0, late.find(',')));
-  return Fail(ErrorCode::kTimedOut, fmt::format("Not ready in time: {}. Last words of {}: {}", late,
-                                                first->name, LastWords(first->log_path)));
+  return Fail(ErrorCode::kTimedOut, fmt::format("Not ready in time: {}. Last words of {}: {}",
+                                                names, late == nullptr ? "nobody" : late->name,
+                                                late == nullptr ? "" : LastWords(late->log_path)));
 }
 
 void StopProcesses(const DemoState& state) {
@@ -152,9 +197,9 @@ void StopProcesses(const DemoState& state) {
 
 /// Asked before anything starts: a foreign node that answers on one of our ports would pass for
 /// ours.
-Status CheckPorts(const DemoState& state) {
-  for (const DemoNode& node : state.nodes) {
-    for (const runtime::Address& address : {node.etcd(), node.admin(), node.peer()}) {
+Status CheckPorts(const std::vector<DemoNode>& nodes) {
+  for (const DemoNode& node : nodes) {
+    for (const runtime::Address& address : {node.etcd(), node.redis(), node.admin(), node.peer()}) {
       const Status free = CheckFree(address);
       if (free) continue;
       return Fail(free.error().code, fmt::format("Node {}: {}.", node.name, free.error().message));
@@ -165,13 +210,13 @@ Status CheckPorts(const DemoState& state) {
 
 Status LaunchAndWait(DemoState& state, const DemoOptions& options,
                      const std::function<bool()>& interrupted) {
-  COT_TRY(CheckPorts(state));
+  COT_TRY(CheckPorts(state.nodes));
   for (DemoNode& node : state.nodes) {
     RemoveTree(node.log_path);  // so that its last words are of this start
     COT_TRY(LaunchNode(state, node, options.end_with_parent));
   }
   COT_TRY(SaveDemo(state));
-  COT_TRY(WaitReady(state, options.ready_within, interrupted));
+  COT_TRY(WaitReady(state.nodes, options.ready_within, interrupted));
   return PointToDemo(state.dir);
 }
 
@@ -180,8 +225,8 @@ Status LaunchAndWait(DemoState& state, const DemoOptions& options,
 Result<DemoState> StartDemo(const DemoOptions& options, const std::function<bool()>& interrupted) {
   COT_ASSIGN(DemoState state, PlanDemo(options));
   COT_ASSIGN(const FileLock lock, LockDemo(state.dir));
-  COT_TRY(CheckEarlierDemo(state));
-  COT_TRY(WriteConfigs(state, options));
+  COT_ASSIGN(const bool as_it_was, TakeEarlierDemo(state));
+  if (!as_it_was) COT_TRY(WriteConfigs(state, options));
   const Status started = LaunchAndWait(state, options, interrupted);
   if (started) return state;
   StopProcesses(state);
@@ -214,6 +259,46 @@ Status RestartNode(DemoState& state, std::string_view name) {
   return SaveDemo(state);
 }
 
+Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
+                             const std::function<bool()>& interrupted) {
+  COT_ASSIGN(const FileLock lock, LockDemo(state.dir));
+  COT_ASSIGN(state, LoadDemo(state.dir));  // another command may have added one
+  COT_ASSIGN(DemoNode node, PlanNode(state, state.made + 1));
+  node.joined = true;
+  COT_TRY(CheckPorts({node}));
+  node::NodeConfig config = ConfigOf(state, node);
+  config.id = NodeId();  // the cluster gives it one
+  for (const DemoNode& other : state.nodes) config.join.push_back(other.peer());
+  COT_TRY(WriteConfig(node, config));
+  COT_TRY(LaunchNode(state, node, /*end_with_parent=*/false));
+  // Recorded before it is ready, so that stopping the demo stops it, too.
+  ++state.made;
+  state.nodes.push_back(node);
+  COT_TRY(SaveDemo(state));
+  const Status ready = WaitReady({node}, ready_within, interrupted);
+  if (!ready) {
+    Stop(node.process, kStopGrace);
+    state.nodes.pop_back();
+    COT_TRY(SaveDemo(state));
+    return std::unexpected(ready.error());
+  }
+  const std::vector<Result<NodeReport>> report = AskStatus({node.admin()}, 2s);
+  if (report.front()) node.id = report.front()->id;
+  state.nodes.back() = node;
+  COT_TRY(SaveDemo(state));
+  return node;
+}
+
+Status RetireDemoNode(const std::string& dir, std::string_view name) {
+  COT_ASSIGN(const FileLock lock, LockDemo(dir));
+  COT_ASSIGN(DemoState state, LoadDemo(dir));
+  const auto node = std::ranges::find(state.nodes, name, &DemoNode::name);
+  if (node == state.nodes.end()) return Fail(ErrorCode::kNoNode, fmt::format("'{}'.", name));
+  Stop(node->process, kStopGrace);
+  state.nodes.erase(node);
+  return SaveDemo(state);
+}
+
 std::string LastWords(const std::string& log_path) {
   const Result<std::string> text = ReadTextFile(log_path);
   if (!text) return "";
@@ -241,17 +326,23 @@ std::string DemoBanner(const DemoState& state) {
       fmt::format("\nA cluster of {} nodes is ready. Data: {}{}\n\n", state.nodes.size(), state.dir,
                   state.temporary ? " (removed when it stops)" : "");
   for (const DemoNode& node : state.nodes) {
-    text += fmt::format("  {}  {:<11} etcd :{}  admin :{}  pid {}\n", node.name, node.host,
-                        node.etcd().port, node.admin().port, node.process.pid);
+    text +=
+        fmt::format("  {}  {:<11} etcd :{}  redis :{}  admin :{}  pid {}\n", node.name, node.host,
+                    node.etcd().port, node.redis().port, node.admin().port, node.process.pid);
   }
   text += fmt::format(
       "\nIn another terminal:\n\n"
       "  etcd    ETCDCTL_API=3 etcdctl --endpoints={0} put greeting hello\n"
       "          ETCDCTL_API=3 etcdctl --endpoints={0} get greeting\n"
+      "  redis   redis-cli -h {3} SADD basket milk eggs      (cart: leaderless, merged)\n"
+      "          redis-cli -h {3} -n 1 GET greeting          (main: raft, as etcd sees it)\n"
+      "          redis-cli -h {3} -n 2 SET job/7 me NX       (lock: paxos)\n"
       "  http    curl http://{1}/status\n"
       "          curl http://{1}/metrics\n"
-      "  look    {2} status\n",
-      endpoints, ToText(first.admin()), state.executable);
+      "  look    {2} status\n"
+      "          {2} keyspace list                 (and: keyspace explain cart)\n"
+      "  grow    {2} node add                      (then: node drain n{4} --wait)\n",
+      endpoints, ToText(first.admin()), state.executable, first.host, state.made + 1);
   if (state.nodes.size() > 1) {
     const std::string& last = state.nodes.back().name;
     text += fmt::format(

@@ -35,6 +35,15 @@ Status StopDemo(const std::string& dir);
 /// Starts the process of one node that has ended, and records it in `state` and its file.
 Status RestartNode(DemoState& state, std::string_view name);
 
+/// Starts one more node at the address after the last one ever used, which joins the cluster, and
+/// answers when it serves; records it in `state` and its file. On an error it has been stopped and
+/// is not recorded. Errors: as StartDemo.
+Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
+                             const std::function<bool()>& interrupted);
+
+/// Stops the process of a node that is no longer in the cluster, and forgets it; its data stays.
+Status RetireDemoNode(const std::string& dir, std::string_view name);
+
 /// What a node's log gives as its reason to end: its last line that names an error code, else its
 /// last.
 std::string LastWords(const std::string& log_path);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -50,24 +51,33 @@ int StopCommand(const DemoCommandOptions& options) {
   return kExitOk;
 }
 
-/// Tells about nodes that end and come back. True: a signal asks to stop; false: another command
-/// has stopped the demo.
+/// Tells about nodes that end, come back, come and go. True: a signal asks to stop; false: another
+/// command has stopped the demo.
 bool Watch(const DemoState& started, SignalWatch& signals) {
-  std::vector<bool> up(started.nodes.size(), true);
+  std::map<std::string, bool> up;
+  for (const DemoNode& node : started.nodes) up[node.name] = true;
+  const auto tell = [](const std::string& name, const std::string& what) {
+    fmt::print("{} {}\n", name, what);
+    std::fflush(stdout);
+  };
   while (!signals.Wait(200ms)) {
     ReapChildren();
     const Result<DemoState> state = LoadDemo(started.dir);
     if (!state || state->stopped) return false;
-    for (std::size_t i = 0; i < state->nodes.size() && i < up.size(); ++i) {
-      const DemoNode& node = state->nodes[i];
+    for (const DemoNode& node : state->nodes) {
       const bool alive = StateOf(node.process) != ProcessState::kGone;
-      if (alive == up[i]) continue;
-      up[i] = alive;
-      fmt::print("{} {}\n", node.name,
-                 alive ? fmt::format("runs again, pid {}", node.process.pid)
-                       : fmt::format("has ended; its log is {}", node.log_path));
-      std::fflush(stdout);
+      const auto [known, added] = up.try_emplace(node.name, alive);
+      if (added) tell(node.name, fmt::format("was added, pid {}", node.process.pid));
+      if (known->second == alive) continue;
+      known->second = alive;
+      tell(node.name, alive ? fmt::format("runs again, pid {}", node.process.pid)
+                            : fmt::format("has ended; its log is {}", node.log_path));
     }
+    std::erase_if(up, [&](const auto& entry) {
+      if (state->Find(entry.first) != nullptr) return false;
+      tell(entry.first, "has left");
+      return true;
+    });
   }
   return true;
 }

@@ -23,6 +23,7 @@ DemoNode NodeFromJson(const Json& document) {
   node.process.start_ticks = static_cast<std::uint64_t>(document["start_ticks"].Int());
   node.config_path = document["config"].Text();
   node.log_path = document["log"].Text();
+  node.joined = document["joined"].Bool();
   return node;
 }
 
@@ -38,11 +39,16 @@ bool DemoState::AnyAlive() const {
       nodes, [](const DemoNode& node) { return StateOf(node.process) != ProcessState::kGone; });
 }
 
+bool DemoState::Changed() const {
+  return made != static_cast<int>(nodes.size()) || std::ranges::any_of(nodes, &DemoNode::joined);
+}
+
 Json ToJson(const DemoState& state) {
   Json nodes = Json::Array();
   for (const DemoNode& node : state.nodes) {
     Json ports = Json::Object();
     ports.Set("etcd", node.etcd().port)
+        .Set("redis", node.redis().port)
         .Set("admin", node.admin().port)
         .Set("peer", node.peer().port);
     Json item = Json::Object();
@@ -53,7 +59,8 @@ Json ToJson(const DemoState& state) {
         .Set("address", node.host)
         .Set("ports", std::move(ports))
         .Set("config", node.config_path)
-        .Set("log", node.log_path);
+        .Set("log", node.log_path)
+        .Set("joined", node.joined);
     nodes.Push(std::move(item));
   }
   Json document = Json::Object();
@@ -61,6 +68,8 @@ Json ToJson(const DemoState& state) {
       .Set("temporary", state.temporary)
       .Set("stopped", state.stopped)
       .Set("executable", state.executable)
+      .Set("first_address", state.first_address)
+      .Set("made", state.made)
       .Set("nodes", std::move(nodes));
   return document;
 }
@@ -72,6 +81,13 @@ Result<DemoState> DemoStateFromJson(const Json& document) {
   state.stopped = document["stopped"].Bool();
   state.executable = document["executable"].Text();
   for (const Json& node : document["nodes"].items()) state.nodes.push_back(NodeFromJson(node));
+  // A demo of an earlier version says neither.
+  state.first_address = document["first_address"].Text();
+  if (state.first_address.empty() && !state.nodes.empty()) {
+    state.first_address = state.nodes.front().host;
+  }
+  state.made =
+      std::max(static_cast<int>(document["made"].Int()), static_cast<int>(state.nodes.size()));
   if (state.dir.empty() || state.nodes.empty()) {
     return Fail(ErrorCode::kCorruptState, "demo.json names no directory or no nodes.");
   }

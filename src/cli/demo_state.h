@@ -20,8 +20,10 @@ struct DemoNode {
   Process process;   ///< the last one started for it; may have ended
   std::string config_path;
   std::string log_path;
+  bool joined = false;  ///< added to a demo that ran
 
   runtime::Address etcd() const { return {host, 2379}; }
+  runtime::Address redis() const { return {host, 6379}; }
   runtime::Address admin() const { return {host, 7070}; }
   runtime::Address peer() const { return {host, 7071}; }
 };
@@ -32,10 +34,14 @@ struct DemoState {
   bool temporary = false;  ///< the directory goes when the demo is stopped
   bool stopped = false;    ///< as a whole, by `coterie demo --stop` or Ctrl-C
   std::string executable;
+  std::string first_address;  ///< of n1
+  int made = 0;               ///< nodes ever, those that have left included: names are not reused
   std::vector<DemoNode> nodes;
 
   const DemoNode* Find(std::string_view name) const;
   bool AnyAlive() const;
+  /// Whether nodes came or went since it was first started.
+  bool Changed() const;
 };
 
 Json ToJson(const DemoState& state);

@@ -116,6 +116,64 @@ TEST_F(DemoTest, KilledNodeRestarts) {
   EXPECT_EQ(LoadDemo(state->dir)->Find("n2")->process, after);
 }
 
+// Claim: a node that is added runs at the next address under a name that was never used, joins
+// through the others, is stopped with the demo, and the same nodes start again from the directory.
+TEST_F(DemoTest, NodesComeAndGo) {
+  options_.nodes = 2;
+  Result<DemoState> state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  const auto add = [&] { return AddDemoNode(*state, 30s, [] { return false; }); };
+  const Result<DemoNode> third = add();
+  ASSERT_TRUE(third) << third.error().message;
+  EXPECT_EQ(third->name, "n3");
+  EXPECT_EQ(third->host, "127.0.71.3");
+  EXPECT_EQ(StateOf(third->process), ProcessState::kRunning);
+  ASSERT_TRUE(RetireDemoNode(state->dir, "n3"));
+  EXPECT_EQ(StateOf(third->process), ProcessState::kGone);
+  EXPECT_EQ(RetireDemoNode(state->dir, "n3").error().code, ErrorCode::kNoNode);
+  const Result<DemoNode> fourth = add();
+  ASSERT_TRUE(fourth) << fourth.error().message;
+  EXPECT_EQ(fourth->name, "n4");
+  EXPECT_EQ(fourth->id, 4u);
+  EXPECT_EQ(LoadDemo(state->dir)->nodes.size(), 3u);
+
+  ASSERT_TRUE(StopDemo(state->dir));
+  EXPECT_EQ(StateOf(fourth->process), ProcessState::kGone);
+  options_.nodes = 3;
+  state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->nodes[2].name, "n4");
+  EXPECT_EQ(state->nodes[2].host, "127.0.71.4");
+}
+
+// Claim: a node that cannot start is not left in the demo.
+TEST_F(DemoTest, NodeThatCannotJoinIsForgotten) {
+  options_.nodes = 1;
+  Result<DemoState> state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  state->executable = "/bin/sh";
+  ASSERT_TRUE(SaveDemo(*state));
+  const Result<DemoNode> refused = AddDemoNode(*state, 30s, [] { return false; });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kStopped);
+  EXPECT_EQ(LoadDemo(state->dir)->nodes.size(), 1u);
+}
+
+// Claim: every node of a demo is told the same default keyspaces, with no more copies than nodes.
+TEST_F(DemoTest, DefaultKeyspaces) {
+  options_.nodes = 2;
+  const Result<DemoState> state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  for (const DemoNode& node : state->nodes) {
+    const Result<std::string> text = ReadTextFile(node.config_path);
+    ASSERT_TRUE(text);
+    for (const char* part : {"cart:replication=leaderless:replicas=2:read=1:write=1:conflict=crdt",
+                             "lock:replication=paxos:replicas=2", "redis = \"127.0.71.2:6379\""}) {
+      EXPECT_NE(text->find(part), std::string::npos) << part << "\n" << *text;
+    }
+  }
+}
+
 // Claim: a process number that now belongs to another process is never signalled.
 TEST(ProcessTest, ReusedPidIsNotSignalled) {
   const Result<Process> child = Launch({"/bin/sleep", {"60"}, "/dev/null"});

@@ -12,6 +12,7 @@ ExitCode ExitCodeFor(const Error& error) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kUnknownConfigKey:
     case ErrorCode::kInvalidConfig:
+    case ErrorCode::kPromiseContradiction:
       return kExitUsage;
     case ErrorCode::kConnectFailed:
     case ErrorCode::kConnectionClosed:
@@ -24,9 +25,17 @@ ExitCode ExitCodeFor(const Error& error) {
     case ErrorCode::kProposalDropped:
     case ErrorCode::kOverloaded:
     case ErrorCode::kTimedOut:
+    case ErrorCode::kTooFewReplicas:
+    case ErrorCode::kNotReplica:
+    case ErrorCode::kStaleEpoch:
+    case ErrorCode::kContended:
       return kExitPromise;
     case ErrorCode::kAddressInUse:
     case ErrorCode::kUnimplemented:
+    case ErrorCode::kKeyspaceExists:
+    case ErrorCode::kNoKeyspace:
+    case ErrorCode::kNoNode:
+    case ErrorCode::kTooFewNodes:
     case ErrorCode::kRefusedOutsideDemo:
     case ErrorCode::kWrongCluster:
     case ErrorCode::kForeignData:

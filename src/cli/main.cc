@@ -63,6 +63,8 @@ int Main(std::span<char*> arguments) {
   Run run;
   AddDemo(app, run);
   AddStatus(app, run);
+  AddKeyspace(app, run);
+  AddNode(app, run);
   AddFault(app, run);
 #ifdef COTERIE_RUNS_NODES
   AddStart(app, run);

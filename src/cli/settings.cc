@@ -7,6 +7,8 @@
 #include <charconv>
 #include <limits>
 
+#include "cli/keyspace_text.h"
+
 namespace coterie::cli {
 namespace {
 
@@ -105,24 +107,52 @@ Status SetLogLevel(std::string_view text, LogLevel& level) {
   return Bad("it must be debug, info, warn or error");
 }
 
-Status SetMembers(std::string_view text, std::vector<node::MemberConfig>& members) {
-  members.clear();
+/// A list with commas, each item read by `parse`.
+template <class Item>
+Status SetList(std::string_view text, std::vector<Item>& items,
+               Result<Item> (*parse)(std::string_view)) {
+  items.clear();
   while (!text.empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
-    COT_ASSIGN(node::MemberConfig member, ParseMember(text.substr(0, comma)));
-    members.push_back(std::move(member));
+    Result<Item> item = parse(text.substr(0, comma));
+    if (!item) return std::unexpected(std::move(item.error()));
+    items.push_back(std::move(*item));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return Ok();
 }
 
-std::string MembersText(const std::vector<node::MemberConfig>& members) {
+template <class Item>
+std::string ListText(const std::vector<Item>& items, std::string (*text_of)(const Item&)) {
   std::string text;
-  for (const node::MemberConfig& member : members) {
+  for (const Item& item : items) {
     if (!text.empty()) text += ',';
-    text += MemberText(member);
+    text += text_of(item);
   }
   return text;
+}
+
+Result<runtime::Address> ParsePeer(std::string_view text) {
+  runtime::Address address;
+  COT_TRY(SetAddress(text, address));
+  return address;
+}
+std::string PeerText(const runtime::Address& address) { return ToText(address); }
+
+Status SetDomain(std::string_view text, std::string& domain) {
+  if (!text.empty()) COT_TRY(CheckName(text));
+  domain = text;
+  return Ok();
+}
+
+constexpr std::string_view kNoDoor = "none";
+
+Status SetDoor(std::string_view text, runtime::Address& address) {
+  address = {};
+  return text == kNoDoor ? Ok() : SetAddress(text, address);
+}
+std::string DoorText(const runtime::Address& address) {
+  return address.port == 0 && address.host.empty() ? std::string(kNoDoor) : ToText(address);
 }
 
 // The table below is read by people: one row a setting.
@@ -156,16 +186,31 @@ constexpr std::array kSettings = {
     Setting{"etcd_listen", "HOST:PORT", "where etcd clients are served",
             [](Text t, NodeConfig& c) { return SetAddress(t, c.etcd_listen); },
             [](const NodeConfig& c) { return ToText(c.etcd_listen); }},
+    Setting{"redis_listen", "HOST:PORT|none", "where Redis clients are served",
+            [](Text t, NodeConfig& c) { return SetDoor(t, c.redis_listen); },
+            [](const NodeConfig& c) { return DoorText(c.redis_listen); }},
     Setting{"admin_listen", "HOST:PORT", "where status, health and metrics are served",
             [](Text t, NodeConfig& c) { return SetAddress(t, c.admin_listen); },
             [](const NodeConfig& c) { return ToText(c.admin_listen); }},
     Setting{"peer_listen", "HOST:PORT", "where the other nodes are heard",
             [](Text t, NodeConfig& c) { return SetAddress(t, c.peer_listen); },
             [](const NodeConfig& c) { return ToText(c.peer_listen); }},
-    Setting{"members", "ID/NAME/PEER/ETCD,...",
-            "every node of the cluster, this one included (empty: this node alone)",
-            [](Text t, NodeConfig& c) { return SetMembers(t, c.members); },
-            [](const NodeConfig& c) { return MembersText(c.members); }},
+    Setting{"members", "ID/NAME/PEER/ETCD[/REDIS/ADMIN/DOMAIN],...",
+            "every node of a new cluster, this one included (empty: this node alone)",
+            [](Text t, NodeConfig& c) { return SetList(t, c.members, ParseMember); },
+            [](const NodeConfig& c) { return ListText(c.members, MemberText); }},
+    Setting{"join", "HOST:PORT,...",
+            "peer addresses of a running cluster that this node joins, instead of id and members",
+            [](Text t, NodeConfig& c) { return SetList(t, c.join, ParsePeer); },
+            [](const NodeConfig& c) { return ListText(c.join, PeerText); }},
+    Setting{"failure_domain", "NAME",
+            "machines that fail together share it (empty: this one fails by itself)",
+            [](Text t, NodeConfig& c) { return SetDomain(t, c.failure_domain); },
+            [](const NodeConfig& c) { return c.failure_domain; }},
+    Setting{"default_keyspaces", "NAME:PART=VALUE:...,...",
+            "made beside main when the cluster is new; parts as of `keyspace create`",
+            [](Text t, NodeConfig& c) { return SetList(t, c.default_keyspaces, ParseKeyspace); },
+            [](const NodeConfig& c) { return ListText(c.default_keyspaces, KeyspaceText); }},
     Setting{"demo", "true|false", "whether faults may be injected",
             [](Text t, NodeConfig& c) -> Status {
               COT_ASSIGN(c.demo, ParseBool(t));
@@ -299,14 +344,19 @@ std::string DurationText(Duration duration) {
 }
 
 Result<node::MemberConfig> ParseMember(std::string_view text) {
-  std::array<std::string_view, 4> parts;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::size_t slash = i + 1 < parts.size() ? text.find('/') : text.size();
-    if (slash == std::string_view::npos) {
-      return Bad("a member is ID/NAME/PEER/ETCD, such as 1/n1/127.0.0.1:7071/127.0.0.1:2379");
-    }
-    parts[i] = text.substr(0, slash);
-    text.remove_prefix(std::min(slash + 1, text.size()));
+  constexpr std::size_t kNeeded = 4;
+  std::array<std::string_view, 7> parts;
+  std::size_t count = 0;
+  for (bool more = true; more && count < parts.size(); ++count) {
+    const std::size_t slash = text.find('/');
+    more = slash != std::string_view::npos;
+    parts[count] = text.substr(0, slash);
+    text.remove_prefix(more ? slash + 1 : text.size());
+  }
+  if (count < kNeeded || !text.empty()) {
+    return Bad(
+        "a member is ID/NAME/PEER/ETCD and may go on /REDIS/ADMIN/DOMAIN, such as "
+        "1/n1/127.0.0.1:7071/127.0.0.1:2379");
   }
   node::MemberConfig member;
   COT_TRY((SetCount<1, 1'000'000>(parts[0], member.id.value)));
@@ -314,12 +364,21 @@ Result<node::MemberConfig> ParseMember(std::string_view text) {
   member.name = parts[1];
   COT_TRY(SetAddress(parts[2], member.peer));
   COT_TRY(SetAddress(parts[3], member.etcd));
+  if (!parts[4].empty()) COT_TRY(SetAddress(parts[4], member.redis));
+  if (!parts[5].empty()) COT_TRY(SetAddress(parts[5], member.admin));
+  COT_TRY(SetDomain(parts[6], member.failure_domain));
   return member;
 }
 
 std::string MemberText(const node::MemberConfig& member) {
-  return fmt::format("{}/{}/{}/{}", member.id.value, member.name, ToText(member.peer),
-                     ToText(member.etcd));
+  const auto optional = [](const runtime::Address& address) {
+    return address.host.empty() ? std::string() : ToText(address);
+  };
+  std::string text = fmt::format("{}/{}/{}/{}/{}/{}/{}", member.id.value, member.name,
+                                 ToText(member.peer), ToText(member.etcd), optional(member.redis),
+                                 optional(member.admin), member.failure_domain);
+  while (text.ends_with('/')) text.pop_back();
+  return text;
 }
 
 }  // namespace coterie::cli

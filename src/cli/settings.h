@@ -40,7 +40,8 @@ Result<Duration> ParseDuration(std::string_view text);
 std::string BytesText(std::uint64_t bytes);
 std::string DurationText(Duration duration);
 
-/// "ID/NAME/PEER/ETCD": "1/n1/127.0.0.1:7071/127.0.0.1:2379". Error kInvalidConfig.
+/// "ID/NAME/PEER/ETCD", "1/n1/127.0.0.1:7071/127.0.0.1:2379", and after it "/REDIS/ADMIN/DOMAIN" as
+/// far as they are known, each of which may be empty. Error kInvalidConfig.
 Result<node::MemberConfig> ParseMember(std::string_view text);
 std::string MemberText(const node::MemberConfig& member);
 

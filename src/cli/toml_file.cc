@@ -33,25 +33,38 @@ Result<std::string> ScalarText(const toml::node& node, std::string_view name,
 }
 
 Result<std::string> MemberTableText(const toml::table& table, const std::string& path) {
-  static constexpr std::array<std::string_view, 4> kNames = {"id", "name", "peer", "etcd"};
+  static constexpr std::array<std::string_view, 7> kNames = {
+      "id", "name", "peer", "etcd", "redis", "admin", "failure_domain"};
+  constexpr std::size_t kNeeded = 4;
   for (const auto& [key, value] : table) {
     if (std::ranges::find(kNames, key.str()) != kNames.end()) continue;
     const std::string_view nearest = NearestName(key.str(), kNames);
-    return Fail(ErrorCode::kUnknownConfigKey,
-                fmt::format("{}: a member has no '{}'{}; it has id, name, peer and etcd.",
-                            Where(path, value), key.str(),
-                            nearest.empty() ? "" : fmt::format(" (did you mean '{}'?)", nearest)));
+    return Fail(
+        ErrorCode::kUnknownConfigKey,
+        fmt::format("{}: a member has no '{}'{}; it has id, name, peer and etcd, and may have "
+                    "redis, admin and failure_domain.",
+                    Where(path, value), key.str(),
+                    nearest.empty() ? "" : fmt::format(" (did you mean '{}'?)", nearest)));
   }
   std::string text;
-  for (const std::string_view name : kNames) {
-    const toml::node* value = table.get(name);
-    if (value == nullptr) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    const toml::node* value = table.get(kNames[i]);
+    if (value == nullptr && i < kNeeded) {
       return Fail(ErrorCode::kInvalidConfig,
-                  fmt::format("{}: a member needs '{}'.", Where(path, table), name));
+                  fmt::format("{}: a member needs '{}'.", Where(path, table), kNames[i]));
     }
-    COT_ASSIGN(const std::string part, ScalarText(*value, name, path));
-    text += (text.empty() ? "" : "/") + part;
+    std::string part;
+    if (value != nullptr) {
+      COT_ASSIGN(part, ScalarText(*value, kNames[i], path));
+    }
+    // The parts are joined into one word, where these would pass for its joints.
+    if (part.find_first_of("/,") != std::string::npos) {
+      return Fail(ErrorCode::kInvalidConfig,
+                  fmt::format("{}: '{}' may not hold '/' or ','.", Where(path, *value), kNames[i]));
+    }
+    text += (i == 0 ? "" : "/") + part;
   }
+  while (text.ends_with('/')) text.pop_back();
   return text;
 }
 

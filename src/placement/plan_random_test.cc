@@ -239,7 +239,7 @@ class Walk {
 
 // Each machine a failure domain of its own: the end is balanced within one.
 TEST(PlanRandom, WithoutSharedDomains) {
-  for (std::uint64_t seed = 1; seed <= 300 && !::testing::Test::HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1; seed <= 100 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     Walk(seed, /*domains=*/false).Run();
   }
@@ -248,7 +248,7 @@ TEST(PlanRandom, WithoutSharedDomains) {
 // Machines share failure domains: the end has the fewest pairs in one domain that any placement
 // could have.
 TEST(PlanRandom, WithSharedDomains) {
-  for (std::uint64_t seed = 1; seed <= 300 && !::testing::Test::HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1; seed <= 100 && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     Walk(seed, /*domains=*/true).Run();
   }

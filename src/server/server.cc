@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "node/gossip.h"
 #include "node/journal.h"
 #include "node/leaderless/replicas.h"
+#include "node/paxos/conditional_writes.h"
 #include "node/paxos/paxos_keyspaces.h"
 #include "node/transport.h"
 #include "runtime/scope.h"
@@ -32,6 +34,8 @@ struct Server::Parts {
                  std::unique_ptr<runtime::Listener> admin_listener);
   void OpenRedisDoor(runtime::World& world, std::unique_ptr<runtime::Listener> listener);
   door::redis::OrderedCommands::Parts OrderedParts();
+  /// Conditional writes of an lww keyspace; null: it is none.
+  node::Registers* ConditionalOf(std::string_view name);
   Task<void> FollowMap();
 
   std::unique_ptr<node::Node> node;
@@ -40,6 +44,7 @@ struct Server::Parts {
   std::unique_ptr<node::LeaderlessReplicas> leaderless;
   std::unique_ptr<Journal> paxos_journal;
   std::unique_ptr<node::PaxosKeyspaces> paxos;
+  std::map<std::string, std::unique_ptr<node::ConditionalWrites>, std::less<>> conditional_writes;
 
   std::unique_ptr<door::etcd::EtcdDoor> etcd;
   std::unique_ptr<door::redis::OrderedCommands> ordered;
@@ -143,9 +148,22 @@ door::redis::OrderedCommands::Parts Server::Parts::OrderedParts() {
   return parts;
 }
 
+node::Registers* Server::Parts::ConditionalOf(std::string_view name) {
+  const placement::Keyspace* keyspace = node->control().map()->Find(name);
+  if (keyspace == nullptr || keyspace->promise.conflict != keyspace::Conflict::kLww) return nullptr;
+  const auto found = conditional_writes.find(name);
+  if (found != conditional_writes.end()) return found->second.get();
+  auto made = std::make_unique<node::ConditionalWrites>(node->world(), node->control(), *leaderless,
+                                                        *paxos, std::string(name));
+  return conditional_writes.emplace(name, std::move(made)).first->second.get();
+}
+
 void Server::Parts::OpenRedisDoor(runtime::World& world,
                                   std::unique_ptr<runtime::Listener> listener) {
   ordered = std::make_unique<door::redis::OrderedCommands>(world, OrderedParts());
+  door::redis::OrderedCommands::Parts on_lww = OrderedParts();
+  on_lww.paxos = [this](std::string_view name) { return ConditionalOf(name); };
+  conditional = std::make_unique<door::redis::OrderedCommands>(world, std::move(on_lww));
   door::redis::RedisDoorOptions options;
   options.self = node->config().id;
   options.control = &node->control();

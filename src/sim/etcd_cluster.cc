@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "consensus/raft/invariants.h"
+#include "node/control.h"
+#include "node/leaderless/replicas.h"
 #include "node/raft_replica.h"
 #include "server/server.h"
 #include "sim/etcd_client.h"
+#include "sim/redis_workload.h"
 
 namespace coterie::sim {
 namespace {
@@ -37,6 +43,17 @@ class EtcdCluster final : public Cluster {
     Random random(plan.seed ^ 0x6e6f6465);
     constexpr std::uint64_t kSnapshotEvery[] = {8, 40, 5000};
     const std::uint64_t snapshot_every = kSnapshotEvery[random.Below(3)];
+    // As in a demo; databases as in redis_workload.h.
+    const std::vector<keyspace::Promise> keyspaces = {
+        {.name = "cart",
+         .replication = keyspace::Replication::kLeaderless,
+         .read = 1,
+         .write = 1,
+         .conflict = keyspace::Conflict::kCrdt,
+         .redis_database = kCartDatabase},
+        {.name = "lock",
+         .replication = keyspace::Replication::kPaxos,
+         .redis_database = kLockDatabase}};
     for (const node::MemberConfig& member : members) {
       node::NodeConfig config;
       config.id = member.id;
@@ -47,7 +64,7 @@ class EtcdCluster final : public Cluster {
       config.etcd_listen = member.etcd;
       config.redis_listen = member.redis;
       config.admin_listen = member.admin;
-      config.default_keyspaces = DemoKeyspaces();
+      config.default_keyspaces = keyspaces;
       config.members = members;
       config.request_timeout = plan.request_timeout;
       config.wal_segment_bytes = 64u << 10;
@@ -86,12 +103,42 @@ class EtcdCluster final : public Cluster {
       if (state != first)
         return fmt::format("n{} has {}, n{} has {}", core[0] + 1, first, i + 1, state);
     }
-    return "";
+    return CellsDivergence(core);
   }
 
   std::string BrokenInvariant() override { return invariants_.Check(); }
 
  private:
+  /// "" once all replicas in `core` have applied the same mutations and show the same; equal
+  /// vectors must mean equal states.
+  std::string CellsDivergence(std::span<const std::uint32_t> core) {
+    const placement::ClusterMapPtr map = servers_.at(core[0])->node().control().map();
+    const placement::Keyspace* cart = map->Find("cart");
+    if (cart == nullptr) return "the cluster map has no keyspace yet";
+    for (const placement::Shard& shard : cart->shards) {
+      std::optional<std::pair<clock::VersionVector, std::uint64_t>> first;
+      for (const placement::ShardReplica& replica : shard.replicas) {
+        const auto i = static_cast<std::uint32_t>(replica.node.value - 1);
+        if (std::ranges::count(core, i) == 0) continue;
+        cells::Store& store = servers_.at(i)->leaderless().store();
+        if (!store.HasShard(shard.id)) return fmt::format("n{} has no shard of cart", i + 1);
+        auto digest = store.Digest(shard.id);
+        if (!digest) return fmt::format("n{}: {}", i + 1, Describe(digest.error()));
+        std::pair state(store.Applied(shard.id), *digest);
+        if (!first) first = state;
+        if (first->first != state.first) {
+          return fmt::format("shard {}: n{} has not applied what others have", shard.id.value,
+                             i + 1);
+        }
+        if (first->second != state.second) {
+          return fmt::format("shard {}: n{} has equal vectors and another state", shard.id.value,
+                             i + 1);
+        }
+      }
+    }
+    return "";
+  }
+
   Task<void> RunNode(World* world, std::uint32_t i) {
     auto started =
         co_await server::Server::Start(*world, configs_[i], storage::MemoryEngineFactory());

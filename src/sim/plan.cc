@@ -174,6 +174,12 @@ Plan DrawPlan(std::uint64_t seed, const PlanLimits& limits) {
     // What one replica alone has acknowledged (W = 1) is gone with a replica that is gone for good.
     plan.core = DrawReplicas(core, plan.replicas, plan.replicas);
     std::ranges::sort(plan.core);
+    // Mutations stamped ahead of time are not applied elsewhere before time has caught up.
+    for (const FaultEvent& fault : plan.faults) {
+      if (fault.kind == FaultKind::kClockJump && fault.amount > 0) {
+        plan.liveness += Duration(fault.amount);
+      }
+    }
   }
   return plan;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "sim/redis_client.h"
 
@@ -19,6 +20,11 @@ constexpr Duration kReturn = 8s;
 constexpr std::string_view kBag = "bag";
 constexpr std::string_view kTable = "table";
 
+// The default of node::LeaderlessOptions::drift_max, less what drift adds.
+constexpr std::int64_t kSkewMaxNs = 8'000'000'000;
+// With more replicas in the cluster than copies, a node may have to ask another.
+constexpr std::uint32_t kCopies = 3;
+
 /// Whether the plan does something to this replica itself, or has just done, between two instants
 /// after the start. Links between replicas do not count: a live node answers in every partition.
 bool Troubled(const Plan& plan, std::uint32_t replica, Duration from, Duration to) {
@@ -32,6 +38,10 @@ bool Troubled(const Plan& plan, std::uint32_t replica, Duration from, Duration t
       case FaultKind::kDiskFull:
       case FaultKind::kSlowDisk:
         break;
+      case FaultKind::kClockJump:
+        // Such a node's timestamps are refused, by itself, too, until time has caught up with them.
+        return std::abs(f.amount) > kSkewMaxNs && f.at <= to &&
+               std::ranges::count(f.replicas, replica) > 0;
       default:
         return false;
     }
@@ -125,7 +135,8 @@ class Client {
     }
     ++state_.failed;
     // Before its first answer a cluster is being made.
-    if (served_.contains(replica) && !Troubled(state_.plan, replica, asked, answered)) {
+    if (state_.plan.replicas <= kCopies && served_.contains(replica) &&
+        !Troubled(state_.plan, replica, asked, answered)) {
       state_.Break("availability",
                    fmt::format("{} at replica {}, which is alive, at {}: {}", text, replica,
                                check::TimeText(asked.count()), Describe(reply.error())));
@@ -159,16 +170,24 @@ class Client {
   /// Adds an element nobody else has, or removes one of its own at the replica that took it.
   Task<bool> ChangeElement(std::string_view key) {
     auto& fates = state_.sets[std::string(key)];
-    const auto mine = std::ranges::find_if(
-        mine_, [&](const Mine& m) { return m.key == key && m.replica == replica_; });
+    const auto mine = std::ranges::find_if(mine_, [&](const Mine& m) {
+      return m.key == key && m.replica == replica_ && state_.plan.replicas <= kCopies;
+    });
     const bool table = key == kTable;
     if (mine != mine_.end() && world_.random().Chance(0.5)) {
       const std::string element = mine->element;
+      const Duration added = mine->added;
       mine_.erase(mine);
       fates[element] = Fate::kMayBe;
       Words words = {table ? "HDEL" : "SREM", std::string(key), element};
       const auto reply = co_await Cart(std::move(words));
       if (!reply) co_return false;
+      if (reply->kind == Kind::kInteger && reply->integer == 0 &&
+          Troubled(state_.plan, replica_, added, world_.Now() - start_)) {
+        // Another replica's disk had it when it was acknowledged; here it is not back yet.
+        fates[element] = Fate::kMustBe;
+        co_return true;
+      }
       if (reply->kind != Kind::kInteger || reply->integer != 1) {
         state_.Break("session", fmt::format("replica {} took {} of {} and does not have it",
                                             replica_, element, key));
@@ -184,7 +203,7 @@ class Client {
     const auto reply = co_await Cart(std::move(words));
     if (!reply) co_return false;
     fates[element] = Fate::kMustBe;
-    mine_.push_back({std::string(key), element, replica});
+    mine_.push_back({std::string(key), element, replica, world_.Now() - start_});
     co_return true;
   }
 
@@ -281,6 +300,7 @@ class Client {
     std::string key;
     std::string element;
     std::uint32_t replica = 0;
+    Duration added{};
   };
 
   runtime::World& world_;

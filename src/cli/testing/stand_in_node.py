@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Stands in for a node in the tests of the command: `stand_in_node.py start --config FILE`.
 
-It reads the same configuration file, listens on the admin, etcd and peer addresses, and answers
-the admin door's GET /status and POST /fault as a node does, with n1 leading. It replicates nothing.
+It reads the same configuration file, listens on the admin, etcd, redis and peer addresses, and
+answers the admin door's GET /status and POST /fault as a node does, with n1 leading; one that joins
+takes its id from its name. It replicates nothing.
 """
 
 import http.server
@@ -17,6 +18,13 @@ import urllib.parse
 def split(address):
     host, port = address.rsplit(":", 1)
     return host, int(port)
+
+
+def identify(config):
+    """One that joins is told neither its id nor the members."""
+    if config["join"]:
+        assert "id" not in config and "members" not in config, "a joiner is told too much"
+        config["id"], config["members"] = int(config["name"][1:]), []
 
 
 def status(config, faults):
@@ -91,8 +99,9 @@ def handler(config, faults):
 def main():
     with open(sys.argv[3], "rb") as file:
         config = tomllib.load(file)
+    identify(config)
     held = []
-    for name in ("etcd_listen", "peer_listen"):
+    for name in ("etcd_listen", "redis_listen", "peer_listen"):
         try:
             held.append(socket.create_server(split(config[name])))
         except OSError as error:

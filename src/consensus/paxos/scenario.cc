@@ -84,14 +84,7 @@ void Scenario::Command(const std::vector<std::string>& words) {
       flights_.push_back({IdOf(words[1]), voter, Request(node.learner->question()), std::nullopt});
     }
   } else if (verb == "lose" || verb == "deliver") {
-    std::deque<Flight> kept;
-    const std::deque<Flight> before = std::exchange(flights_, {});
-    for (const Flight& flight : before) {
-      const bool meant = flight.from == IdOf(words[1]) && flight.to == IdOf(words[2]);
-      if (!meant) kept.push_back(flight);
-      if (meant && verb == "deliver") Deliver(flight);
-    }
-    flights_.insert(flights_.begin(), kept.begin(), kept.end());
+    OnLink(IdOf(words[1]), IdOf(words[2]), verb == "deliver");
   } else if (verb == "run") {
     while (!flights_.empty()) {
       const Flight flight = flights_.front();
@@ -117,6 +110,17 @@ void Scenario::Command(const std::vector<std::string>& words) {
                       ToText(node.state.value)));
     }
   }
+}
+
+void Scenario::OnLink(NodeId from, NodeId to, bool arrives) {
+  std::deque<Flight> kept;
+  const std::deque<Flight> before = std::exchange(flights_, {});
+  for (const Flight& flight : before) {
+    const bool meant = flight.from == from && flight.to == to;
+    if (!meant) kept.push_back(flight);
+    if (meant && arrives) Deliver(flight);
+  }
+  flights_.insert(flights_.begin(), kept.begin(), kept.end());
 }
 
 void Scenario::Change(NodeId id, ChangeFunction change) {

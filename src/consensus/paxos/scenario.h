@@ -55,6 +55,7 @@ class Scenario {
   void Start(NodeId id);
   void Command(const std::vector<std::string>& words);
   void Change(NodeId id, ChangeFunction change);
+  void OnLink(NodeId from, NodeId to, bool arrives);
   void Deliver(const Flight& flight);
   void Take(NodeId id);
   void Say(const std::string& line) { out_ += "  " + line + "\n"; }

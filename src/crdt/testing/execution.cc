@@ -20,6 +20,7 @@ Execution::Execution(Random random, ExecutionOptions options, JoinFunction join)
     Replica replica;
     replica.actor = clock::MakeActor(NodeId(i + 1), 0);
     replica.received.resize(count);
+    replica.reports.assign(count, std::vector<std::size_t>(count));
     replicas_.push_back(std::move(replica));
   }
 }
@@ -28,12 +29,18 @@ std::string Execution::Run() {
   for (int step = 0; step < options_.steps; ++step) {
     const std::size_t at = random_.Below(replicas_.size());
     const std::size_t other = random_.Below(replicas_.size());
-    if (random_.Chance(0.4)) {
+    if (random_.Chance(options_.mutate)) {
       Mutate(at);
     } else if (random_.Chance(0.7)) {
       DeliverDelta(at, other);
     } else {
       JoinState(at, other);
+    }
+    if (options_.forget != Forget::kNever) {
+      for (std::size_t from = 0; from < replicas_.size(); ++from) {
+        if (random_.Chance(0.3)) replicas_[at].reports[from] = replicas_[from].received;
+      }
+      MaybeForget(replicas_[at]);
     }
     reachable_.push_back(replicas_[at].cell);
     if (std::string wrong = Check(replicas_[at]); !wrong.empty()) return wrong;
@@ -89,11 +96,12 @@ Cell Execution::Make(Replica& replica, Dot dot, HybridTime time) {
 void Execution::Mutate(std::size_t at) {
   Replica& replica = replicas_[at];
   // Dots of a shard, not of a cell: some went to other cells.
-  const std::uint64_t newest = replica.cell.context.Get(replica.actor);
-  const Dot dot{replica.actor, newest + 1 + random_.Below(2)};
+  replica.counter += 1 + random_.Below(2);
+  const Dot dot{replica.actor, replica.counter};
   replica.time += random_.Below(3);
   const HybridTime time(replica.time);
   Mutation mutation;
+  mutation.dot = dot;
   const int first = static_cast<int>(operations_.size());
   mutation.delta = Make(replica, dot, time);
   join_(replica.cell, mutation.delta, options_.merge, &replica.losers);
@@ -125,6 +133,8 @@ void Execution::DeliverDelta(std::size_t to, std::size_t from) {
   if (made_[from].empty()) return;
   std::size_t which = random_.Below(made_[from].size());
   which = std::min(which, received);  // again, or the next
+  if (options_.forget != Forget::kNever) which = received;
+  if (which == made_[from].size()) return;
   const Mutation& mutation = made_[from][which];
   join_(replica.cell, mutation.delta, options_.merge, &replica.losers);
   Learn(replica, mutation);
@@ -139,6 +149,24 @@ void Execution::JoinState(std::size_t to, std::size_t from) {
   for (std::size_t i = 0; i < into.received.size(); ++i) {
     into.received[i] = std::max(into.received[i], other.received[i]);
   }
+}
+
+/// Forgets a tombstone that nothing on its way can need.
+void Execution::MaybeForget(Replica& replica) {
+  if (replica.cell.live() || replica.cell.context.empty()) return;
+  for (std::size_t other = 0; other < replicas_.size(); ++other) {
+    const std::vector<std::size_t>& report =
+        &replicas_[other] == &replica ? replica.received : replica.reports[other];
+    for (std::size_t maker = 0; maker < replicas_.size(); ++maker) {
+      const std::uint64_t seen = replica.cell.context.Get(replicas_[maker].actor);
+      const auto made = std::count_if(made_[maker].begin(), made_[maker].end(),
+                                      [&](const Mutation& m) { return m.dot.counter <= seen; });
+      if (report[maker] < static_cast<std::size_t>(made)) return;
+    }
+    if (options_.forget == Forget::kStable && replica.received[other] < report[other]) return;
+  }
+  replica.cell = {};
+  ++forgotten_;
 }
 
 /// Operations whose effect nothing known has ended.
@@ -184,15 +212,24 @@ std::string Execution::Check(const Replica& replica) const {
 std::string Execution::Converge() {
   for (std::size_t to = 0; to < replicas_.size(); ++to) {
     for (std::size_t from = 0; from < replicas_.size(); ++from) {
-      for (const Mutation& mutation : made_[from]) {
+      const bool once = options_.forget != Forget::kNever;
+      for (std::size_t i = once ? replicas_[to].received[from] : 0; i < made_[from].size(); ++i) {
+        const Mutation& mutation = made_[from][i];
         join_(replicas_[to].cell, mutation.delta, options_.merge, &replicas_[to].losers);
         Learn(replicas_[to], mutation);
       }
+    }
+    if (options_.forget != Forget::kNever) {
+      // What was forgotten is not compared: only what is read.
+      if (replicas_[to].cell.entries != replicas_[0].cell.entries) return "entries differ";
+      if (std::string wrong = Check(replicas_[to]); !wrong.empty()) return "at the end " + wrong;
+      continue;
     }
     if (replicas_[to].cell != replicas_[0].cell) return "replicas differ at the end";
     if (Encode(replicas_[to].cell) != Encode(replicas_[0].cell)) return "bytes differ at the end";
     if (std::string wrong = Check(replicas_[to]); !wrong.empty()) return "at the end " + wrong;
   }
+  if (options_.forget != Forget::kNever) return "";
   if (std::string wrong = CheckAnyOrder(); !wrong.empty()) return wrong;
   return options_.merge == Merge::kKeepAll ? "" : CheckLosers();
 }

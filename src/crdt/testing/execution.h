@@ -26,12 +26,22 @@ struct Operation {
   std::optional<std::string> overwrote;  ///< the value its maker saw as the visible one
 };
 
+/// When replicas forget tombstones.
+enum class Forget {
+  kNever,
+  kStable,   ///< as README.md says
+  kApplied,  ///< a mistake: when every replica has applied them
+};
+
 struct ExecutionOptions {
   int replicas = 3;
   int steps = 40;
   Merge merge = Merge::kLastWriter;
   bool siblings = false;  ///< assignments are AssignOver, and nothing is added
+  double mutate = 0.4;    ///< chance that a step is a mutation; else something arrives
   double amended = 0.2;   ///< chance that a mutation changes the cell once more
+  /// With any but kNever deltas arrive once, as a replica's applied vector sees to.
+  Forget forget = Forget::kNever;
 };
 
 /// A random history of one cell on some replicas: mutations, deltas that arrive late, again, or
@@ -48,17 +58,21 @@ class Execution {
 
   /// Cells that occurred: replicas' states and deltas.
   const std::vector<Cell>& reachable() const { return reachable_; }
+  int forgotten() const { return forgotten_; }
 
  private:
   struct Replica {
     clock::Actor actor;
     Cell cell;
-    std::set<int> known;                ///< operations in `cell`, or superseded there
-    std::vector<std::size_t> received;  ///< mutations joined, of each replica, in order
+    std::set<int> known;                            ///< operations in `cell`, or superseded there
+    std::vector<std::size_t> received;              ///< mutations joined, of each replica, in order
+    std::vector<std::vector<std::size_t>> reports;  ///< what others had received, when they said so
+    std::uint64_t counter = 0;
     std::uint64_t time = 0;
     std::vector<Loser> losers;
   };
   struct Mutation {
+    Dot dot;
     Cell delta;
     std::set<int> operations;
   };
@@ -68,6 +82,7 @@ class Execution {
   void Learn(Replica& replica, const Mutation& mutation);
   void DeliverDelta(std::size_t to, std::size_t from);
   void JoinState(std::size_t to, std::size_t from);
+  void MaybeForget(Replica& replica);
   std::string Check(const Replica& replica) const;
   std::string CheckAnyOrder();
   std::string CheckLosers() const;
@@ -82,6 +97,7 @@ class Execution {
   /// Contexts that clients have read, with the operations they stand for.
   std::vector<std::pair<VersionVector, std::set<int>>> reads_;
   std::vector<Cell> reachable_;
+  int forgotten_ = 0;
 };
 
 }  // namespace coterie::crdt::testing

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "door/redis/cell_call.h"
@@ -15,7 +16,9 @@ namespace {
 
 constexpr std::size_t kKeysAtOnce = 1024;  // looked at before others have their turn
 constexpr std::size_t kRemovedAtOnce = 128;
-constexpr std::size_t kRemovedPerCall = 4096;  // of a shard, before the next has its turn
+constexpr std::uint64_t kCellsAtOnce = 20000;  // removed by one mutation, which names them all
+constexpr std::size_t kFlushTurns = 32;        // of a shard's FLUSHDB, a mutation each, in one call
+constexpr std::size_t kRandomStep = 64;
 constexpr std::size_t kScanMax = 10000;        // keys looked at by one SCAN
 /// Another node's part of a SCAN goes on behind this key: a word of ours behind Redis's own.
 constexpr std::string_view kAfter = "after";
@@ -24,6 +27,65 @@ std::string Encoded(const Context& context, const Error& error) {
   std::string out;
   Reply(out, context.protocol).Error(error);
   return out;
+}
+
+std::uint64_t CellsOf(cells::Store& store, ShardId shard, std::string_view key) {
+  const cells::ObjectType type = store.TypeOf(shard, key);
+  return type == cells::ObjectType::kString ? 1 : store.Size(shard, key, type);
+}
+
+/// Removes `n` elements of an object that is too large to be removed at once.
+void RemoveElements(cells::Edit& edit, cells::Store& store, ShardId shard, std::string_view key,
+                    std::uint64_t n) {
+  std::vector<std::string> names;
+  std::vector<cells::StreamId> ids;
+  const auto take = [&](std::string_view name) {
+    names.emplace_back(name);
+    return names.size() < n;
+  };
+  switch (store.TypeOf(shard, key)) {
+    case cells::ObjectType::kHash:
+      store.VisitHash(shard, key, {}, [&](std::string_view name, auto) { return take(name); });
+      for (const std::string& name : names) edit.HashRemove(key, name);
+      return;
+    case cells::ObjectType::kSet:
+      store.VisitSet(shard, key, {}, take);
+      for (const std::string& name : names) edit.SetRemove(key, name);
+      return;
+    case cells::ObjectType::kSortedSet:
+      store.VisitSortedSet(shard, key, -std::numeric_limits<double>::infinity(), false,
+                           [&](std::string_view name, double) { return take(name); });
+      for (const std::string& name : names) edit.SortedSetRemove(key, name);
+      return;
+    case cells::ObjectType::kStream:
+      store.VisitStream(shard, key, {}, {~std::uint64_t{0}, ~std::uint64_t{0}}, false,
+                        [&](const cells::StreamEntry& entry) {
+                          ids.push_back(entry.id);
+                          return ids.size() < n;
+                        });
+      for (const cells::StreamId id : ids) edit.StreamRemove(key, id);
+      return;
+    default:
+      edit.RemoveKey(key);
+  }
+}
+
+/// Removes as many of `keys`, from the first on, as one mutation may; answers how many. Of a first
+/// one that is too large it removes a part.
+std::size_t RemoveKeys(cells::Edit& edit, cells::Store& store, ShardId shard,
+                       const std::vector<std::string>& keys) {
+  std::uint64_t used = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const std::uint64_t cells = CellsOf(store, shard, keys[i]);
+    if (i > 0 && used + cells > kCellsAtOnce) return i;
+    if (!edit.CheckRemoval(keys[i])) {
+      RemoveElements(edit, store, shard, keys[i], kCellsAtOnce);
+      return i;
+    }
+    edit.RemoveKey(keys[i]);
+    used += cells;
+  }
+  return keys.size();
 }
 
 void Strings(const std::vector<std::string>& values, Reply& reply) {
@@ -196,11 +258,10 @@ std::string CellCommands::RandomKeyHere(const Context& context, ShardId shard) {
   std::string out;
   Reply reply(out, context.protocol);
   std::string& after = random_after_[shard];
-  const std::size_t step = 1 + world_.random().Below(64);
   for (int round = 0; round < 2; ++round) {
-    std::vector<std::string> keys = leaderless_.store().Keys(shard, after, step);
+    const std::vector<std::string> keys = leaderless_.store().Keys(shard, after, kRandomStep);
     if (!keys.empty()) {
-      after = keys.back();
+      after = keys[world_.random().Below(keys.size())];
       reply.Bulk(after);
       return out;
     }
@@ -237,23 +298,25 @@ runtime::Task<std::string> CellCommands::RandomKey(Context context) {
 runtime::Task<std::string> CellCommands::FlushHere(Context context, ShardId shard) {
   std::string after;
   bool more = true;
-  for (std::size_t removed = 0; more && removed < kRemovedPerCall;) {
+  for (std::size_t turn = 0; more && turn < kFlushTurns; ++turn) {
     const auto& shards = context.keyspace->shards;
     const auto place = std::ranges::find(shards, shard, &placement::Shard::id);
     if (place == shards.end() || !leaderless_.Serves(*place)) break;
     const std::vector<std::string> keys = leaderless_.store().Keys(shard, after, kRemovedAtOnce);
-    more = keys.size() == kRemovedAtOnce;
-    if (keys.empty()) break;
-    after = keys.back();
+    if (keys.empty()) {
+      more = false;
+      break;
+    }
+    std::size_t removed = 0;
     const auto remove = [&](cells::Edit& edit) {
-      for (const std::string& key : keys) edit.RemoveKey(key);
+      removed = RemoveKeys(edit, leaderless_.store(), shard, keys);
     };
     Result<node::WriteTicket> ticket =
         leaderless_.Write(*context.keyspace, *place, std::ref(remove));
     if (!ticket) co_return Encoded(context, ticket.error());
+    if (removed > 0) after = keys[removed - 1];
     Status done = co_await leaderless_.Acknowledged(*ticket, context.deadline);
     if (!done) co_return Encoded(context, done.error());
-    removed += keys.size();
     co_await runtime::Yield(world_.executor());
   }
   std::string out;

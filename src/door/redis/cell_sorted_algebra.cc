@@ -149,8 +149,9 @@ Scores Combined(CellCall& call, Words keys, const Options& options) {
 void Combine(CellCall& call) {
   const auto keys = ParseKeys(call);
   if (!keys) return;
+  if (!ExpectSets(call, *keys)) return;
   const auto options = ParseOptions(call, keys->size());
-  if (!options || !ExpectSets(call, *keys)) return;
+  if (!options) return;
   std::vector<cells::ScoredMember> members;
   for (const auto& [member, score] : Combined(call, *keys, *options))
     members.push_back({member, score});

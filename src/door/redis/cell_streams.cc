@@ -106,6 +106,10 @@ std::size_t WriteEntries(CellCall& call, std::string_view key, StreamId first, S
 struct Trim {
   std::optional<std::uint64_t> max_length;
   std::optional<StreamId> min_id;
+  /// Whether not even the newest entry is kept.
+  bool Drops(StreamId newest) const {
+    return max_length == 0 || (min_id && newest < *min_id);
+  }
 };
 
 struct AddOptions {
@@ -202,6 +206,7 @@ void XAdd(CellCall& call) {
   const auto make = [&](cells::Edit& edit) {
     for (const StreamId old : Beyond(call, options->trim)) edit.StreamRemove(call[1], old);
     id = edit.StreamAdd(call[1], fields);
+    if (options->trim.Drops(id)) edit.StreamRemove(call[1], id);
   };
   if (call.Write(call[1], make)) call.reply.Bulk(ToText(id));
 }
@@ -286,13 +291,15 @@ void XRead(CellCall& call) {
 }
 
 void XDel(CellCall& call) {
+  const ShardId shard = call.IdOf(call[1]);
+  if (!call.Expect(shard, call[1], kType)) return;
+  if (call.store.TypeOf(shard, call[1]) != kType) return call.reply.Integer(0);
   std::vector<StreamId> ids;
   for (const std::string_view text : call.words.subspan(2)) {
     const auto id = ParseId(text, 0);
     if (!id) return call.reply.Error(kBadId);
     ids.push_back(*id);
   }
-  if (!call.Expect(call.IdOf(call[1]), call[1], kType)) return;
   std::int64_t removed = 0;
   const auto make = [&](cells::Edit& edit) {
     for (const StreamId id : ids) removed += edit.StreamRemove(call[1], id);

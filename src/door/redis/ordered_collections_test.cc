@@ -392,6 +392,33 @@ TEST_F(OrderedCollections, AChangeCostsItsOwnSize) {
   EXPECT_EQ(Records(), 0u);
 }
 
+// Draws from a large collection are members, pops are different ones, and none is forgotten.
+TEST_F(OrderedCollections, LargeOnesAreDrawnFrom) {
+  constexpr int kMembers = 2000;
+  OwnedWords set = {"SADD", "s"}, hash = {"HSET", "h"};
+  for (int i = 0; i < kMembers; ++i) {
+    set.push_back("member:" + std::to_string(i));
+    const std::string tail(static_cast<std::size_t>(i / 7), 'x');
+    hash.push_back("field:" + std::to_string(i % 7) + tail);
+    hash.push_back("v");
+  }
+  EXPECT_EQ(Raw(*self, set), ":2000\r\n");
+  EXPECT_EQ(Raw(*self, hash), ":2000\r\n");
+  const std::set<std::string> members(set.begin() + 2, set.end());
+  std::set<std::string> drawn, popped;
+  for (int i = 0; i < 300; ++i) {
+    const std::string one = Do("SRANDMEMBER s");
+    EXPECT_TRUE(members.contains(one.substr(1, one.size() - 2))) << one;
+    drawn.insert(one);
+  }
+  EXPECT_GT(drawn.size(), 150u);
+  for (int i = 0; i < kMembers; ++i) EXPECT_TRUE(popped.insert(Do("SPOP s")).second);
+  EXPECT_EQ(Do("EXISTS s"), "0");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Do("HRANDFIELD h").substr(0, 7), "\"field:");
+  const std::string five = Do("HRANDFIELD h 5");
+  EXPECT_EQ(std::count(five.begin(), five.end(), ':'), 5);
+}
+
 // More than a transaction may hold is refused, and nothing of it happens.
 TEST_F(OrderedCollections, RefuseTooLargeChanges) {
   OwnedWords words = {"SADD", "s"};

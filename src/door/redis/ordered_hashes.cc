@@ -144,18 +144,17 @@ void HRandField(const Call& call) {
   const bool values = call.size() == 4 && IsWord(call[3], "withvalues");
   if (call.size() > 4 || (call.size() == 4 && !values)) return call.SyntaxError();
   if (!IsHash(call, call[1])) return;
-  const auto elements = call.objects().Elements(call[1]);
-  const auto picks = Pick(call.view.random(), elements.size(), *count);
+  const auto picks = PickElements(call.objects(), call[1], *count);
   if (one) {
     if (picks.empty()) return call.reply.Null();
-    return call.reply.Bulk(elements[picks.front()].first);
+    return call.reply.Bulk(picks.front().first);
   }
   const bool pairs = values && call.reply.protocol() >= 3;
   call.reply.Array(picks.size() * (values && !pairs ? 2 : 1));
-  for (const std::size_t pick : picks) {
+  for (const auto& pick : picks) {
     if (pairs) call.reply.Array(2);
-    call.reply.Bulk(elements[pick].first);
-    if (values) call.reply.Bulk(elements[pick].second);
+    call.reply.Bulk(pick.first);
+    if (values) call.reply.Bulk(pick.second);
   }
 }
 

@@ -9,7 +9,6 @@ namespace coterie::door::redis::ordered {
 namespace {
 
 using etcdserverpb::Compare;
-using etcdserverpb::RangeRequest;
 using etcdserverpb::TxnRequest;
 
 bool IsOpen(const KeyRange& range) { return range.end.size() == 1 && range.end.front() == '\0'; }
@@ -55,22 +54,20 @@ bool KvTransaction::Erased(const std::string& record) const {
   return std::ranges::any_of(erased_, [&](const KeyRange& r) { return Contains(r, record); });
 }
 
+void KvTransaction::Note(Status read) {
+  if (!read && !error_) error_ = std::move(read.error());
+}
+
 KvTransaction::Buffered& KvTransaction::Load(const std::string& record) {
   Buffered& buffered = buffer_[record];
   if (buffered.known) return buffered;
   buffered.known = true;
-  RangeRequest request;
-  request.set_key(record);
-  auto response = store_.Range(request);
-  if (!response) {
-    if (!error_) error_ = std::move(response.error());
-    return buffered;
-  }
-  if (response->kvs_size() == 0) return buffered;
-  buffered.revision = response->kvs(0).mod_revision();
-  if (!buffered.written && !Erased(record)) {
-    buffered.value = std::move(*response->mutable_kvs(0)->mutable_value());
-  }
+  const bool visible = !buffered.written && !Erased(record);
+  Note(store_.VisitRange(record, "", [&](std::string_view, std::string_view value, auto revision) {
+    buffered.revision = revision;
+    if (visible) buffered.value = value;
+    return false;
+  }));
   return buffered;
 }
 
@@ -146,20 +143,12 @@ void KvTransaction::Erase(const KeyRange& range) {
 
 std::vector<KvTransaction::Entry> KvTransaction::ScanStore(const KeyRange& range,
                                                            std::size_t max) {
-  RangeRequest request;
-  request.set_key(range.begin);
-  request.set_range_end(range.end);
-  request.set_limit(static_cast<std::int64_t>(max));
-  auto response = store_.Range(request);
   std::vector<Entry> out;
-  if (!response) {
-    if (!error_) error_ = std::move(response.error());
-    return out;
-  }
-  out.reserve(static_cast<std::size_t>(response->kvs_size()));
-  for (auto& kv : *response->mutable_kvs()) {
-    out.push_back({std::move(*kv.mutable_key()), std::move(*kv.mutable_value())});
-  }
+  Note(store_.VisitRange(range.begin, range.end,
+                         [&](std::string_view record, std::string_view value, auto) {
+                           out.push_back({std::string(record), std::string(value)});
+                           return max == 0 || out.size() < max;
+                         }));
   return out;
 }
 
@@ -201,16 +190,12 @@ std::size_t KvTransaction::Count(const KeyRange& range) {
       (buffered != buffer_.end() && Contains(range, buffered->first))) {
     return Scan(range, 0).size();
   }
-  RangeRequest request;
-  request.set_key(range.begin);
-  request.set_range_end(range.end);
-  request.set_count_only(true);
-  auto response = store_.Range(request);
-  if (!response) {
-    if (!error_) error_ = std::move(response.error());
-    return 0;
-  }
-  return static_cast<std::size_t>(response->count());
+  std::size_t count = 0;
+  Note(store_.VisitRange(range.begin, range.end, [&](auto, auto, auto) {
+    ++count;
+    return true;
+  }));
+  return count;
 }
 
 Result<std::string> KvTransaction::Encode() const {

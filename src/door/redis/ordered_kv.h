@@ -66,6 +66,7 @@ class KvTransaction {
     bool written = false;
     std::optional<std::string> value;  ///< as this transaction sees it
   };
+  void Note(Status read);
   Buffered& Load(const std::string& record);
   void Write(const std::string& record, std::optional<std::string> value);
   bool Erased(const std::string& record) const;

@@ -130,6 +130,45 @@ std::vector<Objects::Element> Objects::Elements(std::string_view key,
   return out;
 }
 
+Objects::Element Objects::Draw(std::string_view key) {
+  constexpr std::size_t kEvenlyMax = 512;
+  constexpr std::size_t kFewMax = 64;
+  const std::int64_t count = Find(key).count;
+  COT_ASSERT(count > 0);
+  const std::string root = ordered::Elements(key).begin;
+  std::string prefix = root;
+  auto found = kv_.Scan(WithPrefix(prefix), static_cast<std::size_t>(count) <= kEvenlyMax
+                                                ? kEvenlyMax
+                                                : kFewMax);
+  while (found.size() == kFewMax) {
+    // The bytes that follow the prefix; none: an element ends here.
+    std::vector<std::optional<unsigned char>> next;
+    std::string from = prefix;
+    const KeyRange range = WithPrefix(prefix);
+    for (;;) {
+      const auto first = kv_.Scan({from, range.end}, 1);
+      if (first.empty()) break;
+      if (first.front().record == prefix) {
+        next.push_back(std::nullopt);
+        from = prefix + '\0';
+        continue;
+      }
+      next.push_back(static_cast<unsigned char>(first.front().record[prefix.size()]));
+      if (*next.back() == 0xff) break;
+      from = prefix + static_cast<char>(*next.back() + 1);
+    }
+    const auto drawn = next[random().Below(next.size())];
+    if (!drawn) {
+      found.resize(1);
+      break;
+    }
+    prefix += static_cast<char>(*drawn);
+    found = kv_.Scan(WithPrefix(prefix), kFewMax);
+  }
+  auto& entry = found[random().Below(found.size())];
+  return {std::string(ElementOf(key, entry.record)), std::move(entry.value)};
+}
+
 bool Objects::Put(std::string_view key, ObjectType type, std::string_view element,
                   std::string value) {
   Object& object = FindMutable(key);

@@ -1,6 +1,7 @@
 #include "door/redis/ordered_pick.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "door/redis/text.h"
@@ -16,6 +17,29 @@ std::optional<std::int64_t> ParsePickCount(const Call& call, std::string_view te
   return std::nullopt;
 }
 
+std::vector<Objects::Element> PickElements(Objects& objects, std::string_view key,
+                                           std::int64_t count) {
+  constexpr std::int64_t kDrawnMax = 32;
+  std::vector<Objects::Element> out;
+  const std::int64_t size = objects.Find(key).count;
+  if (size == 0 || count == 0) return out;
+  // Of a large collection few are drawn one by one; the same twice is drawn again.
+  if (std::abs(count) <= kDrawnMax && size > 16 * kDrawnMax) {
+    for (int tries = 0; tries < 16 * kDrawnMax && std::ssize(out) < std::abs(count); ++tries) {
+      auto drawn = objects.Draw(key);
+      const bool known = std::ranges::find(out, drawn.first, &Objects::Element::first) != out.end();
+      if (count < 0 || !known) out.push_back(std::move(drawn));
+    }
+    if (std::ssize(out) == std::abs(count)) return out;
+    out.clear();
+  }
+  const auto elements = objects.Elements(key);
+  for (const std::size_t pick : Pick(objects.random(), elements.size(), count)) {
+    out.push_back(elements[pick]);
+  }
+  return out;
+}
+
 std::vector<std::size_t> Pick(Random& random, std::size_t size, std::int64_t count) {
   std::vector<std::size_t> picks;
   if (size == 0) return picks;
@@ -26,7 +50,7 @@ std::vector<std::size_t> Pick(Random& random, std::size_t size, std::int64_t cou
   picks.resize(size);
   std::iota(picks.begin(), picks.end(), std::size_t{0});
   const std::size_t wanted = std::min(size, static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < wanted; ++i) {  // [Fisher-Yates]
+  for (std::size_t i = 0; i < wanted; ++i) {  // [Knuth-2 §3.4.2]
     std::swap(picks[i], picks[i + random.Below(size - i)]);
   }
   picks.resize(wanted);

@@ -187,6 +187,13 @@ Task<void> RaftJobs::Drive(std::string key) {
 Task<void> RaftJobs::Answer(Group group) {
   std::vector<const Job*> jobs;
   Instant deadline{};
+  std::erase_if(group, [this](const auto& waiting) {
+    if (waiting->job.deadline > world_.Now()) return false;
+    const Error late{ErrorCode::kTimedOut, Outcome::kNotApplied, "others of the key came first"};
+    waiting->reply.Set(Encoded(late, waiting->job.protocol));
+    return true;
+  });
+  if (group.empty()) co_return;
   for (const auto& waiting : group) {
     jobs.push_back(&waiting->job);
     deadline = std::max(deadline, waiting->job.deadline);

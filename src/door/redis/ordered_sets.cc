@@ -66,13 +66,12 @@ void SPop(const Call& call) {
     return call.reply.Error("ERR value is out of range, must be positive");
   }
   if (!IsSet(call, call[1])) return;
-  const auto elements = call.objects().Elements(call[1]);
-  const auto picks = Pick(call.view.random(), elements.size(), *count);
+  const auto picks = PickElements(call.objects(), call[1], *count);
   if (!one) call.reply.Set(picks.size());
   if (one && picks.empty()) return call.reply.Null();
-  for (const std::size_t pick : picks) {
-    call.reply.Bulk(elements[pick].first);
-    call.objects().Remove(call[1], elements[pick].first);
+  for (const auto& pick : picks) {
+    call.reply.Bulk(pick.first);
+    call.objects().Remove(call[1], pick.first);
   }
 }
 
@@ -81,11 +80,10 @@ void SRandMember(const Call& call) {
   const bool one = call.size() == 2;
   const auto count = one ? 1 : ParsePickCount(call, call[2]);
   if (!count || !IsSet(call, call[1])) return;
-  const auto elements = call.objects().Elements(call[1]);
-  const auto picks = Pick(call.view.random(), elements.size(), *count);
+  const auto picks = PickElements(call.objects(), call[1], *count);
   if (!one) call.reply.Array(picks.size());
   if (one && picks.empty()) return call.reply.Null();
-  for (const std::size_t pick : picks) call.reply.Bulk(elements[pick].first);
+  for (const auto& pick : picks) call.reply.Bulk(pick.first);
 }
 
 void SMove(const Call& call) {

@@ -178,18 +178,17 @@ void ZRandMember(const Call& call) {
   const bool scores = call.size() == 4 && IsWord(call[3], "withscores");
   if (call.size() > 4 || (call.size() == 4 && !scores)) return call.SyntaxError();
   if (!IsSortedSet(call, call[1])) return;
-  const auto elements = call.objects().Elements(call[1]);
-  const auto picks = Pick(call.view.random(), elements.size(), *count);
+  const auto picks = PickElements(call.objects(), call[1], *count);
   if (one) {
     if (picks.empty()) return call.reply.Null();
-    return call.reply.Bulk(elements[picks.front()].first);
+    return call.reply.Bulk(picks.front().first);
   }
   const bool pairs = scores && call.reply.protocol() >= 3;
   call.reply.Array(picks.size() * (scores && !pairs ? 2 : 1));
-  for (const std::size_t pick : picks) {
+  for (const auto& pick : picks) {
     if (pairs) call.reply.Array(2);
-    call.reply.Bulk(elements[pick].first);
-    if (scores) call.reply.Double(DecodeScore(elements[pick].second));
+    call.reply.Bulk(pick.first);
+    if (scores) call.reply.Double(DecodeScore(pick.second));
   }
 }
 

@@ -343,6 +343,20 @@ TEST_F(OrderedStrings, HotKeysShareTransactions) {
   EXPECT_LE(node.status().last.value - before.value, 6u);
 }
 
+// Who waited for its key until its deadline is told so, and its command does not happen.
+TEST_F(OrderedStrings, WaitingHasADeadline) {
+  node.hold_proposals = true;
+  auto late = Connect();
+  Begin(*self, {"INCR", "n"});
+  Begin(*late, {"INCR", "n"});
+  world.executor().Advance(6s);
+  node.Release();
+  world.executor().Settle();
+  EXPECT_EQ(ReplyText::Of(self->reply.value_or("")), "1");
+  EXPECT_NE(late->reply.value_or("").find("COT-1005"), std::string::npos);
+  EXPECT_EQ(Do("GET n"), "\"1\"");
+}
+
 // A connection that goes away while its command waits takes nothing along.
 TEST_F(OrderedStrings, WaitersMayLeave) {
   node.hold_proposals = true;

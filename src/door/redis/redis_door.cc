@@ -127,8 +127,6 @@ void RedisDoor::Serve(std::unique_ptr<runtime::Listener> listener) {
   state_->acceptors.Spawn(state_->Accept(std::move(listener)));
 }
 
-Forwarder& RedisDoor::forwarder() { return state_->router; }
-
 runtime::Task<void> RedisDoor::Drain(Instant deadline) { return state_->Drain(deadline); }
 
 runtime::Task<std::string> RedisDoor::PassOn(Context context, OwnedWords words) {

@@ -20,8 +20,6 @@ class Transport;
 
 namespace coterie::door::redis {
 
-class Forwarder;
-
 /// Bounds and times of the door.
 struct RedisDoorLimits {
   std::size_t connections_max = 10000;  ///< over it: "-ERR max number of clients reached"
@@ -78,8 +76,6 @@ class RedisDoor {
   /// Has a node with a replica of the keyspace run the command: OrderedCommands::Parts::pass_on.
   runtime::Task<std::string> PassOn(Context context, OwnedWords words);
   RedisDoorStats stats() const;
-  /// Passes commands on for executors that are made outside (OrderedCommands).
-  Forwarder& forwarder();
 
  private:
   std::unique_ptr<struct DoorState> state_;

@@ -283,7 +283,7 @@ void RunCommandCommand(Words words, Reply& reply) {
     for (const Command& row : all)
       if (Served(row)) reply.Bulk(row.name);
   } else if (IsWord(words[1], "getkeys")) {
-    if (words.size() < 3) return WrongArguments("command|getkeys", reply);
+    if (words.size() < 4) return WrongArguments("command|getkeys", reply);
     GetKeys(words, reply);
   } else {
     UnknownSubcommand(words, reply);

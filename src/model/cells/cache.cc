@@ -1,13 +1,6 @@
-#include <xxhash.h>
-
-#include "base/assert.h"
 #include "model/cells/state.h"
 
 namespace coterie::cells {
-
-std::size_t KeyHash::operator()(std::string_view key) const {
-  return XXH3_64bits(key.data(), key.size());
-}
 
 Pin::Pin(Store::State& state) : pins_(state.pins) { ++pins_; }
 Pin::~Pin() { --pins_; }
@@ -31,14 +24,14 @@ void Store::State::Fail(Status status) {
 }
 
 Object& Store::State::Load(Shard& shard, std::string_view key) {
-  const auto found = shard.objects.find(key);
-  if (found != shard.objects.end()) {
-    found->second.referenced = true;
-    return found->second;
+  if (Object* found = shard.objects.Find(key)) {
+    found->referenced = true;
+    return *found;
   }
-  Object& object = shard.objects.try_emplace(std::string(key)).first->second;
-  object.key = key;
-  object.shard = &shard;
+  auto made = std::make_unique<Object>();
+  made->key = key;
+  made->shard = &shard;
+  Object& object = shard.objects.Insert(std::move(made));
   if (hand == nullptr) {
     hand = object.next = object.previous = &object;
   } else {  // behind the hand: the last that it will come to
@@ -176,9 +169,7 @@ void Store::State::Evict(Object& object) {
   object.next->previous = object.previous;
   object.previous->next = object.next;
   cached_bytes -= object.charged;
-  const auto at = shard.objects.find(object.key);
-  COT_ASSERT(at != shard.objects.end());
-  shard.objects.erase(at);
+  shard.objects.Erase(object);
 }
 
 void Store::State::FinishEdit() {

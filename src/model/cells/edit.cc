@@ -37,7 +37,10 @@ Object& Edit::State::Open(std::string_view key) {
 void Edit::State::Enter(const Place& place, crdt::Cell delta) {
   crdt::Cell& cell = *place.cell;
   if (cell.context.Get(dot.actor) == dot.counter) return Amend(place, std::move(delta));
-  mutation.cells.push_back({.key = place.cell_key(), .delta = crdt::Encode(delta)});
+  std::string bytes;
+  bytes.reserve(CellBytes(delta) + 16);
+  crdt::Encode(delta, bytes);
+  mutation.cells.push_back({.key = place.cell_key(), .delta = std::move(bytes)});
   const Before before = store.Look(place);
   // What replaces all that was seen is the new cell: joining would only find that out.
   if (cell.removed.empty() && delta.removed.empty() && delta.context.Covers(cell.context)) {

@@ -8,21 +8,16 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "model/cells/object.h"
+#include "model/cells/object_table.h"
 #include "model/cells/store.h"
 
 namespace coterie::cells {
 
 Status Corrupt(std::string_view what);
-
-struct KeyHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view key) const;
-};
 
 /// One shard's part of the store. Objects are looked up, never iterated: only the orders of
 /// `dirty`, `tombstones` and the clock show.
@@ -31,7 +26,7 @@ struct Shard {
   Policy policy = Policy::kCrdt;
   VersionVector applied;
   VersionVector written;  ///< what the engine has of `applied`
-  std::unordered_map<std::string, Object, KeyHash, std::equal_to<>> objects;
+  ObjectTable objects;
   std::vector<Object*> dirty;
   std::set<std::string, std::less<>> tombstones;  ///< their cell keys
   std::string purge_from;                         ///< where the present pass of Purge has come

@@ -75,9 +75,11 @@ class Store {
   Store(StoreOptions options);
   ~Store();
 
-  /// Takes over the state in `engine`, which must outlive this. Errors: kCorruptState, kIo.
+  /// Takes over the state in `engine`, which must outlive this. Once, before all else. Errors:
+  /// kCorruptState, kIo.
   Status Load(storage::Engine& engine);
-  /// Declares a shard: how its concurrent writes merge. Needed before anything else names it.
+  /// Declares a shard: how its concurrent writes merge. Needed before anything else names it; again
+  /// (as after Load, which knows the shards it found) it must say the same.
   void OpenShard(ShardId shard, keyspace::Conflict policy);
   /// Forgets a shard and deletes its cells.
   Status DropShard(ShardId shard);
@@ -88,14 +90,17 @@ class Store {
   // -- replication -------------------------------------------------------------------------------
   /// Joins a mutation, made here or elsewhere, and includes its dot in the shard's applied vector.
   /// The caller keeps each actor's mutations in order. A mutation that is applied already changes
-  /// nothing. Errors: kMalformed (nothing changed).
+  /// nothing. Errors: kMalformed, kNotReplica (no such shard; nothing changed); kIo, kCorruptState
+  /// (the engine has failed: this and everything later; crash and recover).
   Status Apply(const MutationView& mutation);
   /// What this replica has applied.
   const VersionVector& Applied(ShardId shard) const;
   /// Raises the applied vector without mutations: after the cells of another replica were joined.
   void RaiseApplied(ShardId shard, const VersionVector& to);
-  /// Forgets tombstones, and whatever else was kept for late mutations, that `stable` covers: at
-  /// most about `cells_max` cells a call; true if there may be more.
+  /// Forgets tombstones that `stable` covers, after looking at up to `cells_max`; true: this pass
+  /// has not seen all yet. `stable` must be causally stable (crdt/README): the minimum of all
+  /// replicas' applied vectors, once this replica has applied each one's own mutations up to there.
+  /// What the engine's vector does not cover waits for a WriteBack, which WantsWriteBack asks for.
   Result<bool> Purge(ShardId shard, const VersionVector& stable, std::size_t cells_max);
   std::uint64_t tombstones(ShardId shard) const;
 
@@ -163,6 +168,7 @@ class Store {
                    const std::function<bool(const StreamEntry&)>& visit);
   /// Keys of visible objects greater than `after`, in order, at most `max`.
   std::vector<std::string> Keys(ShardId shard, std::string_view after, std::size_t max);
+  /// Objects there are, those included whose time has come and that are not removed yet. O(1).
   std::uint64_t KeyCount(ShardId shard);
   /// Objects whose time has come, at most `max`, oldest deadline first; they stay until an edit
   /// removes them.
@@ -178,7 +184,8 @@ class Store {
 /// One mutation in the making: reads this replica's state, joins each change into it at once, and
 /// collects the deltas. The caller has checked types (TypeOf) where a command would refuse another
 /// type; every mutator works whatever the key holds. Lives within one turn. An empty edit uses no
-/// dot.
+/// dot. Reads see the changes at once, but Keys, Expired, VisitCells and Digest only when it is
+/// finished.
 class Edit {
  public:
   Edit(Store& store, ShardId shard, Dot dot, HybridTime time);
@@ -215,7 +222,7 @@ class Edit {
   bool SortedSetRemove(std::string_view key, std::string_view member);
   bool HllRaise(std::string_view key, std::uint16_t index, std::uint8_t rank);  ///< changed?
   void HllCreate(std::string_view key);
-  /// Its id is StreamIdOf(dot, time), the n-th of one edit further by n.
+  /// Its id is StreamIdOf(dot, time), the n-th of one edit further by n; up to 65,536 an edit.
   StreamId StreamAdd(std::string_view key,
                      const std::vector<std::pair<std::string, std::string>>& fields);
   bool StreamRemove(std::string_view key, StreamId id);

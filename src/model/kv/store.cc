@@ -70,6 +70,18 @@ Result<etcdserverpb::RangeResponse> Store::Range(const etcdserverpb::RangeReques
   return response;
 }
 
+Status Store::VisitRange(std::string_view key, std::string_view range_end,
+                         const Visit& visit) const {
+  COT_ASSERT(state_->engine != nullptr);
+  History history(*state_->engine, state_->cache, nullptr);
+  const Status visited = history.Scan(
+      key, range_end, state_->meta.revision, [&](const VersionView& version) {
+        return visit(version.key, version.value, version.head.mod);
+      });
+  state_->cache.Trim();
+  return visited;
+}
+
 Result<etcdserverpb::TxnResponse> Store::ReadTxn(const etcdserverpb::TxnRequest& request) const {
   COT_ASSERT(state_->engine != nullptr);
   COT_ASSERT(IsReadOnly(request));

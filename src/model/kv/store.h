@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -107,6 +108,12 @@ class Store final : public model::StateMachine {
 
   /// Errors: kFutureRevision, kCompacted, kCorruptState.
   Result<etcdserverpb::RangeResponse> Range(const etcdserverpb::RangeRequest& request) const;
+  /// Visits the newest versions of the keys in [key, range_end), etcd's meaning of range_end, in
+  /// order, until `visit` answers false; unlike Range it counts nothing behind that. Error
+  /// kCorruptState.
+  using Visit =
+      std::function<bool(std::string_view key, std::string_view value, Revision mod_revision)>;
+  Status VisitRange(std::string_view key, std::string_view range_end, const Visit& visit) const;
   Result<etcdserverpb::TxnResponse> ReadTxn(const etcdserverpb::TxnRequest& request) const;
   /// A hash over the live history at `revision` (0: now), equal on all replicas; and that revision.
   struct HashAt {

@@ -7,9 +7,22 @@ namespace coterie::node {
 
 namespace {
 constexpr std::size_t kAccountShardsMax = 1024;  // in one frame
-constexpr int kRepairsMax = 4;                   // at once
+constexpr int kRepairsMax = 64;                  // at once
+constexpr int kReconciliationsMax = 4;           // of them
+constexpr Duration kReconciliationPause = 20ms;
 constexpr Duration kPullPatience = 5s;
 constexpr Duration kReconcilePatience = 600s;
+
+class Counted {
+ public:
+  explicit Counted(int& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  int& count_;
+};
 }  // namespace
 
 /// What was applied here some time ago is durable when the journal has come so far.
@@ -63,7 +76,8 @@ void LeaderlessReplicas::State::OnAccount(NodeId from, const leaderless::Account
 
 void LeaderlessReplicas::State::Hear(NodeId from, Slot& slot, Remote& remote, HybridTime time,
                                      const leaderless::Account::OfShard& of) {
-  if (of.applied.Get(host.actor) > slot.last) {
+  // A shard that comes back to this node learns its own earlier mutations from the others first.
+  if (slot.active() && of.applied.Get(host.actor) > slot.last) {
     // What this process wrote would be taken for what is known already, and lost without a word.
     Fail("writing", {ErrorCode::kForeignData, Outcome::kNotApplied,
                      "others have writes of this node that it has not: its data directory was "
@@ -99,18 +113,17 @@ void LeaderlessReplicas::State::Settle(Slot& slot) {
 /// by comparing cells.
 Task<void> LeaderlessReplicas::State::CatchUp(ShardId id, NodeId from) {
   SlotFlag repairing(*this, *Find(id), &Slot::repairing);
-  struct Counted {
-    int& count;
-    explicit Counted(int& c) : count(c) { ++count; }
-    ~Counted() { --count; }
-  } counted(repairs);
+  const Counted counted(repairs);
   auto pulled = co_await PullDots(id, from);
   if (!pulled) {
     world.log().Debug("leaderless", "shard {}: asking node {}: {}", id.value, from.value,
                       Describe(pulled.error()));
     co_return;
   }
-  if (*pulled || Find(id) == nullptr) co_return;
+  if (*pulled) co_return;
+  while (reconciliations >= kReconciliationsMax)
+    co_await runtime::Sleep(world.executor(), kReconciliationPause);
+  const Counted reconciling(reconciliations);
   VersionVector theirs;
   const Instant deadline = world.Now() + kReconcilePatience;
   const Status reconciled = co_await Reconcile(id, from, {"", ""}, false, &theirs, deadline);

@@ -47,6 +47,11 @@ class Leaderless {
   virtual Result<WriteTicket> Write(const placement::Keyspace& keyspace,
                                     const placement::Shard& shard,
                                     const std::function<void(cells::Edit&)>& make) = 0;
+  /// Write, stamped with `time` instead of a time of its own: for an edit whose time was decided
+  /// elsewhere. Writing the same again does no harm. Also kClockTooFarAhead.
+  virtual Result<WriteTicket> WriteAt(const placement::Keyspace& keyspace,
+                                      const placement::Shard& shard, clock::HybridTime time,
+                                      const std::function<void(cells::Edit&)>& make) = 0;
   /// True if Acknowledged would answer at once.
   virtual bool IsAcknowledged(WriteTicket ticket) const = 0;
   /// Answers when W replicas of distinct failure domains have it. Errors (unknown: it stays here

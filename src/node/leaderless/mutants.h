@@ -1,10 +1,10 @@
 #pragma once
 
 // Classic mistakes of a convergent replica, planted one at a time to prove that the simulation
-// would notice them. The library that ships is compiled without COTERIE_MUTANTS: there
+// would notice them. The library that ships is compiled without COTERIE_LEADERLESS_MUTANTS: there
 // COT_LEADERLESS_MUTANT(x) is the constant false.
 
-#ifdef COTERIE_MUTANTS
+#ifdef COTERIE_LEADERLESS_MUTANTS
 namespace coterie::node {
 enum class LeaderlessMutant {
   kNone,

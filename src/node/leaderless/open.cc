@@ -31,7 +31,10 @@ Task<Status> LeaderlessReplicas::State::Open() {
   COT_CO_ASSIGN(engine, co_await home.OpenCurrent());
   COT_CO_TRY(store.Load(*engine));
   COT_CO_TRY(Recall());
-  for (auto& [id, slot] : slots) slot->tracker.RaiseTo(store.Applied(id));
+  for (auto& [id, slot] : slots) {
+    slot->tracker.RaiseTo(store.Applied(id));
+    slot->began_empty = store.Applied(id).empty();
+  }
   COT_CO_TRY(host.journal.Replay(store.journal_position(),
                                  [this](std::string_view bytes) { return Replay(bytes); }));
   for (auto& [id, slot] : slots) {
@@ -95,6 +98,8 @@ Status LeaderlessReplicas::State::ReplayMutation(std::string_view bytes) {
   const Status seen = clock.Observe(view->time, Turn());
   if (!seen) world.log().Warn("leaderless", "replay: {}", Describe(seen.error()));
   const auto verdict = slot->tracker.Judge(view->dot);
+  // A crash may leave the engine with a shard begun anew and the journal with what was before.
+  if (verdict == Tracker::Verdict::kEarly && slot->began_empty) return Ok();
   if (verdict == Tracker::Verdict::kEarly && !COT_LEADERLESS_MUTANT(kSkipGap)) {
     return coterie::Fail(
         ErrorCode::kCorruptLog,

@@ -17,6 +17,7 @@ namespace {
 constexpr char kPlacementKey[] = "\xffplacement";
 constexpr char kPlacementFormat = 1;
 constexpr Duration kReportPatience = 5s;
+constexpr std::size_t kSlotsEverMax = 1u << 20;  // what a ticket can name
 }  // namespace
 
 Slot* LeaderlessReplicas::State::Find(ShardId shard) {
@@ -29,6 +30,7 @@ const Slot* LeaderlessReplicas::State::Find(ShardId shard) const {
 }
 
 Slot& LeaderlessReplicas::State::MakeSlot(ShardId shard) {
+  COT_ASSERT(by_number.size() < kSlotsEverMax);
   auto slot = std::make_unique<Slot>();
   slot->id = shard;
   slot->number = static_cast<std::uint32_t>(by_number.size());
@@ -108,29 +110,35 @@ Task<Status> LeaderlessReplicas::State::Adopt(placement::ClusterMapPtr map) {
     }
   }
   std::vector<ShardId> gone;
+  std::vector<ShardId> anew;
   for (const auto& [id, slot] : slots) {
-    if (!wanted.contains(id)) gone.push_back(id);
-  }
-  bool changed = !gone.empty();
-  for (const ShardId id : gone) COT_CO_TRY(Drop(id));
-  for (const auto& [id, want] : wanted) {
-    Slot* slot = Find(id);
-    if (slot == nullptr) {
-      changed = true;
-      slot = &MakeSlot(id);
-      slot->conflict = want.keyspace->promise.conflict;
-      store.OpenShard(id, slot->conflict);
-    } else if (!slot->placed && want.phase == Phase::kJoining) {
+    const auto want = wanted.find(id);
+    if (want == wanted.end()) {
+      gone.push_back(id);
+    } else if (!slot->placed && want->second.phase == Phase::kJoining) {
       // What is here may be of an earlier stay, from which the others no longer keep what was
       // removed meanwhile.
-      changed = true;
+      anew.push_back(id);
       std::string drop(1, static_cast<char>(RecordKind::kDrop));
       PutVarint(drop, id.value);
       host.journal.Append(drop);
-      COT_CO_TRY(Reopen(*slot));
     }
   }
+  // The journal has it before the engine can: a replay ends with an empty shard, too.
+  if (!anew.empty()) co_await host.journal.Flush();
+  for (const ShardId id : anew) COT_CO_TRY(Reopen(*Find(id)));
+  for (const ShardId id : gone) Forget(id);
+  bool changed = !gone.empty() || !anew.empty();
+  for (const auto& [id, want] : wanted) {
+    if (Find(id) != nullptr) continue;
+    changed = true;
+    Slot& slot = MakeSlot(id);
+    slot.conflict = want.keyspace->promise.conflict;
+    COT_CO_TRY(store.DropShard(id));  // left behind by a crash in the middle of this
+    store.OpenShard(id, slot.conflict);
+  }
   if (changed || map->version != map_version) COT_CO_TRY(Remember(map->version));
+  for (const ShardId id : gone) COT_CO_TRY(store.DropShard(id));
   if (changed) {
     // A journal with mutations of shards that the engine does not know would be replayed in vain.
     if (!WriteBack()) co_return Ok();
@@ -157,14 +165,13 @@ Status LeaderlessReplicas::State::Reopen(Slot& slot) {
   return Ok();
 }
 
-Status LeaderlessReplicas::State::Drop(ShardId shard) {
+void LeaderlessReplicas::State::Forget(ShardId shard) {
   Slot* slot = Find(shard);
   for (auto& [w, waiters] : slot->waiters) WakeUpTo(waiters, UINT64_MAX);
   world.log().Info("leaderless", "shard {} has left this node", shard.value);
   by_number[slot->number] = nullptr;
   slots.erase(shard);
   history.Drop(shard);
-  return store.DropShard(shard);
 }
 
 void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,

@@ -105,9 +105,10 @@ Status LeaderlessReplicas::State::CheckRoom(const Slot& slot, std::uint32_t w) {
   return Ok();
 }
 
-Result<WriteTicket> LeaderlessReplicas::State::Write(
-    const placement::Keyspace& keyspace, const placement::Shard& shard,
-    const std::function<void(cells::Edit&)>& make) {
+Result<WriteTicket> LeaderlessReplicas::State::Write(const placement::Keyspace& keyspace,
+                                                     const placement::Shard& shard,
+                                                     const std::function<void(cells::Edit&)>& make,
+                                                     clock::HybridTime time) {
   Slot* slot = Find(shard.id);
   if (slot == nullptr || !slot->active() || stopping) {
     return coterie::Fail(ErrorCode::kNotReplica,
@@ -119,10 +120,12 @@ Result<WriteTicket> LeaderlessReplicas::State::Write(
   // A clock that was set back: what it stamped now would be refused elsewhere.
   clock::HybridClock ahead(options.drift_max);
   COT_TRY(ahead.Observe(clock.last(), now));
+  COT_TRY(clock.Observe(time, now));
   const clock::Dot dot{host.actor, slot->last + 1};
   leaderless::Mutation mutation;
   {
-    cells::Edit edit(store, slot->id, dot, clock.Next(now));
+    if (time == clock::HybridTime()) time = clock.Next(now);
+    cells::Edit edit(store, slot->id, dot, time);
     make(edit);
     if (edit.empty()) return WriteTicket{};
     mutation = edit.Take();
@@ -233,6 +236,13 @@ Result<WriteTicket> LeaderlessReplicas::Write(const placement::Keyspace& keyspac
                                               const placement::Shard& shard,
                                               const std::function<void(cells::Edit&)>& make) {
   return state_->Write(keyspace, shard, make);
+}
+
+Result<WriteTicket> LeaderlessReplicas::WriteAt(const placement::Keyspace& keyspace,
+                                                const placement::Shard& shard,
+                                                clock::HybridTime time,
+                                                const std::function<void(cells::Edit&)>& make) {
+  return state_->Write(keyspace, shard, make, time);
 }
 
 bool LeaderlessReplicas::IsAcknowledged(WriteTicket ticket) const {

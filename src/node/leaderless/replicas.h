@@ -71,6 +71,9 @@ class LeaderlessReplicas final : public Leaderless {
   /// Also kOverloaded. What `make` does must be a mutation of at most 16 MiB.
   Result<WriteTicket> Write(const placement::Keyspace& keyspace, const placement::Shard& shard,
                             const std::function<void(cells::Edit&)>& make) override;
+  Result<WriteTicket> WriteAt(const placement::Keyspace& keyspace, const placement::Shard& shard,
+                              clock::HybridTime time,
+                              const std::function<void(cells::Edit&)>& make) override;
   bool IsAcknowledged(WriteTicket ticket) const override;
   runtime::Task<Status> Acknowledged(WriteTicket ticket, Instant deadline) override;
   runtime::Task<Status> Refresh(const placement::Keyspace& keyspace, const placement::Shard& shard,

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "node/leaderless/testing/replica_cluster.h"
 
 namespace coterie::node {
@@ -12,7 +14,7 @@ using keyspace::Durability;
 using runtime::Death;
 using testing::ReplicaCluster;
 
-[[maybe_unused]] const NodeId kA(1), kB(2), kC(3), kD(4);
+const NodeId kA(1), kB(2), kC(3), kD(4);
 
 /// Three nodes, one keyspace "ks" over all of them.
 struct Three : ReplicaCluster {
@@ -63,6 +65,476 @@ TEST(Leaderless, ACutOffNodeKeepsWriting) {
     EXPECT_EQ(cluster.Get(node, "ks", "a2"), "lonely");
     EXPECT_EQ(cluster.Get(node, "ks", "b2"), "majority");
   }
+}
+
+// Fifty thousand mutations made while a node was away are there seconds after it is back.
+TEST(Leaderless, CatchesUpInSeconds) {
+  Three cluster(3, 1, 1, Durability::kInterval);
+  cluster.Isolate(kC);
+  cluster.sim().RunFor(1s);
+  std::vector<ReplicaCluster::Answer> answers;
+  for (int i = 0; i < 50'000; ++i) {
+    const std::string key = "k" + std::to_string(i % 5000);
+    const std::string value = std::to_string(i) + std::string(40, 'v');
+    answers.push_back(
+        cluster.WriteLater(i % 2 == 0 ? kA : kB, "ks", key,
+                           [key, value](cells::Edit& edit) { edit.SetString(key, value); }));
+    if (i % 100 == 0) cluster.sim().RunFor(1ms);
+  }
+  cluster.sim().RunFor(1s);
+  for (const auto& answer : answers) ASSERT_TRUE(*answer && (*answer)->has_value());
+  cluster.sim().HealAll();
+  EXPECT_TRUE(cluster.RunUntil(
+      [&] {
+        for (const auto& shard : cluster.keyspace("ks").shards) {
+          if (cluster.at(kC).store().Applied(shard.id) != cluster.at(kA).store().Applied(shard.id))
+            return false;
+        }
+        return true;
+      },
+      5s));
+  EXPECT_TRUE(cluster.Converged("ks"));
+  EXPECT_EQ(cluster.at(kC).stats().reconciled, 0u);
+}
+
+// What one replica alone had from a machine that is gone for good, the others get from it.
+TEST(Leaderless, MutationsOfTheDeadSpread) {
+  Three cluster(4, 1, 1);
+  cluster.Isolate(kC);
+  cluster.sim().RunFor(1s);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Get(kB, "ks", "k") == "v"; }));
+  cluster.Kill(kA, Death::kPowerOff);
+  cluster.sim().HealAll();
+  cluster.sim().RunFor(1ms);
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.Get(kC, "ks", "k") == "v"; }, 10s));
+  EXPECT_GT(cluster.at(kC).stats().pulled, 0u);
+}
+
+// Beyond the window of recent mutations, whole cells are compared and only those that differ are
+// sent.
+TEST(Leaderless, ReconcilesBeyondTheHistory) {
+  ReplicaCluster cluster(5, 3);
+  cluster.options.history_bytes_max = 8192;
+  cluster.AddKeyspace(ReplicaCluster::Promise("ks", 1, 1, Conflict::kCrdt, Durability::kInterval),
+                      cluster.Nodes());
+  cluster.StartAll();
+  cluster.sim().RunFor(1s);
+  for (int i = 0; i < 2000; ++i)
+    (void)cluster.WriteLater(kA, "ks", "base" + std::to_string(i), [i](cells::Edit& edit) {
+      edit.SetString("base" + std::to_string(i), "x");
+    });
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+  cluster.sim().RunFor(5s);
+  const std::uint64_t before = cluster.at(kC).stats().reconciled;
+  EXPECT_EQ(before, 0u);
+  cluster.Isolate(kC);
+  cluster.sim().RunFor(10s);  // longer than connections last
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = "base" + std::to_string(i * 3);
+    ASSERT_TRUE(cluster.Put(i % 2 == 0 ? kA : kB, "ks", key, std::string(100, 'y')).has_value());
+  }
+  ASSERT_TRUE(cluster.Put(kC, "ks", "mine", "z").has_value());
+  cluster.sim().HealAll();
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }, 20s));
+  const std::uint64_t fetched = cluster.at(kC).stats().reconciled - before;
+  EXPECT_GT(fetched, 100u);
+  EXPECT_LE(fetched, 700u);
+  EXPECT_EQ(cluster.Get(kA, "ks", "mine"), "z");
+}
+
+// A removal that a replica missed is not undone by it, however long it was away, and the tombstone
+// goes when it, too, has it.
+TEST(Leaderless, TheRemovedStaysRemoved) {
+  for (const std::size_t history : {std::size_t{64} << 20, std::size_t{1024}}) {
+    ReplicaCluster cluster(6, 3);
+    cluster.options.history_bytes_max = history;
+    cluster.options.write_back_interval = 1s;
+    cluster.AddKeyspace(
+        ReplicaCluster::Promise("ks", 1, 1, Conflict::kCrdt, Durability::kQuorumFsync, 1),
+        cluster.Nodes());
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.Put(kA, "ks", "doomed", "v").has_value());
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+    cluster.Isolate(kC);
+    cluster.sim().RunFor(1s);
+    ASSERT_TRUE(cluster
+                    .Write(kA, "ks", "doomed",
+                           [](cells::Edit& edit) { EXPECT_TRUE(edit.RemoveKey("doomed")); })
+                    .has_value());
+    for (int i = 0; i < 100; ++i)
+      ASSERT_TRUE(cluster.Put(kB, "ks", "other" + std::to_string(i), std::string(50, 'o')));
+    cluster.sim().RunFor(600s);
+    EXPECT_GT(cluster.at(kA).stats().tombstones, 0u);  // C may still have it
+    cluster.sim().HealAll();
+    EXPECT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }, 20s));
+    for (const NodeId node : cluster.Nodes())
+      EXPECT_EQ(cluster.Get(node, "ks", "doomed"), std::nullopt);
+    EXPECT_TRUE(cluster.RunUntil(
+        [&] {
+          for (const NodeId node : cluster.Nodes()) {
+            if (cluster.at(node).stats().tombstones > 0) return false;
+          }
+          return true;
+        },
+        20s));
+  }
+}
+
+// A read at R = 2 sees what another reader at R = 2 was shown, wherever each of them asks, and what
+// it was shown is on two replicas.
+TEST(Leaderless, ReadsAtTwoRepairFirst) {
+  Three cluster(7, 2, 1);
+  cluster.Isolate(kA);
+  cluster.sim().RunFor(1s);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+  const Status alone = cluster.Refresh(kA, "ks", "k", 2);
+  ASSERT_FALSE(alone.has_value());
+  EXPECT_EQ(alone.error().outcome, Outcome::kNotApplied);
+  cluster.sim().HealAll();
+  // Until the connections are back it is refused.
+  Status fresh = Fail(ErrorCode::kTooFewReplicas);
+  for (int i = 0; i < 1000 && !fresh; ++i) {
+    cluster.sim().RunFor(1ms);
+    fresh = cluster.Refresh(kB, "ks", "k", 3);
+  }
+  ASSERT_TRUE(fresh.has_value()) << Describe(fresh.error());
+  EXPECT_EQ(cluster.Get(kB, "ks", "k"), "v");
+  EXPECT_EQ(cluster.Get(kC, "ks", "k"), "v");
+}
+
+// Cells that a read joined ahead of their mutations are passed on by the next read, too.
+TEST(Leaderless, ReadsPassOnWhatReadsHaveJoined) {
+  ReplicaCluster cluster(8, 3);
+  cluster.options.account_interval = 3600s;  // nothing comes by itself
+  cluster.options.resend_after = 3600s;
+  cluster.AddKeyspace(
+      ReplicaCluster::Promise("ks", 2, 1, Conflict::kCrdt, Durability::kQuorumFsync, 1),
+      cluster.Nodes());
+  cluster.StartAll();
+  cluster.sim().RunFor(1s);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "warm", "up").has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+  cluster.control.deaf = {kB, kC};
+  // A refuses nobody, but B and C are told to be behind A's epoch: A's mutations reach them not.
+  cluster.control.Change([](placement::ClusterMap& map) {
+    for (auto& shard : map.keyspaces["ks"].shards) shard.epoch = Epoch(2);
+  });
+  cluster.sim().RunFor(1s);
+  cluster.sim().Cut(cluster.handle(kA), cluster.handle(kC));
+  cluster.sim().Cut(cluster.handle(kC), cluster.handle(kA));
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+  ASSERT_TRUE(cluster.Refresh(kA, "ks", "k", 2, 1s).has_value());
+  EXPECT_EQ(cluster.Get(kB, "ks", "k"), "v");
+  ASSERT_TRUE(cluster.Refresh(kC, "ks", "k", 2, 1s).has_value());
+  EXPECT_EQ(cluster.Get(kC, "ks", "k"), "v");
+}
+
+// A node whose clock is far ahead is not believed: what it stamps is not applied elsewhere until
+// their clocks get there, and its own writes say so if it learned of the others' time later.
+TEST(Leaderless, AClockFarAheadIsRefused) {
+  Three cluster(9, 1, 1);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "before").has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+  cluster.sim().SetClock(cluster.handle(kA), {.offset_ns = 3'600'000'000'000});
+  cluster.sim().RunFor(1ms);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "ahead").has_value());
+  cluster.sim().RunFor(3s);
+  EXPECT_EQ(cluster.Get(kB, "ks", "k"), "before");
+  EXPECT_GT(cluster.at(kB).stats().clock_refused, 0u);
+  ASSERT_TRUE(cluster.Put(kB, "ks", "k", "right").has_value());
+  cluster.sim().SetClock(cluster.handle(kA), {});
+  cluster.sim().RunFor(1ms);
+  const Status behind = cluster.Put(kA, "ks", "k", "back");
+  ASSERT_FALSE(behind.has_value());
+  EXPECT_EQ(behind.error().code, ErrorCode::kClockTooFarAhead);
+  EXPECT_EQ(behind.error().outcome, Outcome::kNotApplied);
+}
+
+// A replica joins while writes go on, and has everything when it is counted; one that leaves goes
+// when what it coordinated is elsewhere; no write fails meanwhile.
+TEST(Leaderless, ReplicasMoveUnderWrites) {
+  for (const std::size_t history : {std::size_t{64} << 20, std::size_t{2048}}) {
+    ReplicaCluster cluster(10, 4);
+    cluster.options.history_bytes_max = history;
+    cluster.AddKeyspace(
+        ReplicaCluster::Promise("ks", 1, 2, Conflict::kCrdt, Durability::kQuorumFsync),
+        {kA, kB, kC});
+    cluster.StartAll();
+    int written = 0;
+    std::vector<ReplicaCluster::Answer> answers;
+    const auto write = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        const std::string key = "k" + std::to_string(written % 700);
+        const NodeId at = written % 2 == 0 ? kA : kB;
+        ++written;
+        answers.push_back(cluster.WriteLater(
+            at, "ks", key, [key](cells::Edit& edit) { (void)edit.Increment(key, 1); }, 5s));
+        cluster.sim().RunFor(500us);
+      }
+    };
+    write(1000);
+    cluster.control.Change([](placement::ClusterMap& map) {
+      for (auto& shard : map.keyspaces["ks"].shards) {
+        ++shard.epoch;
+        shard.replicas.push_back({kD, placement::Phase::kJoining});
+      }
+    });
+    write(1500);
+    const auto phase_of = [&](NodeId node) {
+      std::set<int> phases;
+      for (const auto& shard : cluster.keyspace("ks").shards) {
+        int phase = 0;
+        for (const auto& replica : shard.replicas)
+          if (replica.node == node) phase = static_cast<int>(replica.phase);
+        phases.insert(phase);
+      }
+      return phases;
+    };
+    ASSERT_TRUE(cluster.RunUntil([&] { return phase_of(kD) == std::set<int>{1}; }, 20s));
+    cluster.control.Change([](placement::ClusterMap& map) {
+      for (auto& shard : map.keyspaces["ks"].shards) {
+        ++shard.epoch;
+        for (auto& replica : shard.replicas)
+          if (replica.node == kC) replica.phase = placement::Phase::kLeaving;
+      }
+    });
+    write(500);
+    ASSERT_TRUE(cluster.RunUntil([&] { return phase_of(kC) == std::set<int>{0}; }, 20s));
+    write(100);
+    cluster.sim().RunFor(6s);
+    for (const auto& answer : answers) {
+      ASSERT_TRUE(answer->has_value());
+      ASSERT_TRUE((*answer)->has_value()) << Describe((*answer)->error());
+    }
+    EXPECT_TRUE(cluster.Converged("ks"));
+    std::int64_t total = 0;
+    for (int i = 0; i < 700; ++i)
+      total += std::stoll(cluster.Get(kD, "ks", "k" + std::to_string(i)).value_or("0"));
+    EXPECT_EQ(total, written);
+    for (const auto& shard : cluster.keyspace("ks").shards)
+      EXPECT_FALSE(cluster.at(kC).store().HasShard(shard.id));
+  }
+}
+
+// A shard leaves a node that has written to it and comes back to the same process: the node learns
+// its own mutations anew, goes on counting after them, and nothing is lost.
+TEST(Leaderless, AShardComesBackToItsWriter) {
+  ReplicaCluster cluster(12, 4);
+  cluster.AddKeyspace(ReplicaCluster::Promise("ks", 1, 1, Conflict::kCrdt, Durability::kInterval),
+                      {kA, kB, kC});
+  cluster.StartAll();
+  const auto add = [&](NodeId at, int times) {
+    for (int i = 0; i < times; ++i) {
+      const Status added =
+          cluster.Write(at, "ks", "n", [](cells::Edit& edit) { (void)edit.Increment("n", 1); });
+      ASSERT_TRUE(added.has_value()) << Describe(added.error());
+    }
+  };
+  const auto move = [&](NodeId from, NodeId to) {
+    const auto change = [&](auto edit) {
+      cluster.control.Change([&](placement::ClusterMap& map) {
+        for (auto& shard : map.keyspaces["ks"].shards) {
+          ++shard.epoch;
+          edit(shard.replicas);
+        }
+      });
+    };
+    const auto everywhere = [&](NodeId node, int phase) {
+      return cluster.RunUntil(
+          [&] {
+            for (const auto& shard : cluster.keyspace("ks").shards) {
+              int found = 0;
+              for (const auto& replica : shard.replicas)
+                if (replica.node == node) found = static_cast<int>(replica.phase);
+              if (found != phase) return false;
+            }
+            return true;
+          },
+          20s);
+    };
+    change([&](auto& replicas) { replicas.push_back({to, placement::Phase::kJoining}); });
+    ASSERT_TRUE(everywhere(to, 1));
+    change([&](auto& replicas) {
+      for (auto& replica : replicas)
+        if (replica.node == from) replica.phase = placement::Phase::kLeaving;
+    });
+    ASSERT_TRUE(everywhere(from, 0));
+  };
+  add(kC, 5);
+  cluster.sim().RunFor(2s);
+  move(kC, kD);
+  add(kA, 3);
+  move(kD, kC);
+  add(kC, 4);
+  cluster.sim().RunFor(3s);
+  EXPECT_TRUE(cluster.Converged("ks"));
+  EXPECT_EQ(cluster.Get(kA, "ks", "n"), "12");
+  EXPECT_EQ(cluster.Get(kC, "ks", "n"), "12");
+}
+
+// A coordinator that has not heard of the newest map is refused, waits for it, and its write is
+// then acknowledged; nothing is written twice.
+TEST(Leaderless, AStaleMapIsWaitedFor) {
+  Three cluster(11, 1, 2);
+  cluster.control.deaf = {kA};
+  cluster.control.Change([](placement::ClusterMap& map) {
+    for (auto& shard : map.keyspaces["ks"].shards) ++shard.epoch;
+  });
+  cluster.sim().RunFor(100ms);
+  const auto answer = cluster.WriteLater(
+      kA, "ks", "n", [](cells::Edit& edit) { (void)edit.Increment("n", 1); }, 5s);
+  cluster.sim().RunFor(1s);
+  EXPECT_FALSE(answer->has_value());
+  EXPECT_EQ(cluster.Get(kB, "ks", "n"), std::nullopt);
+  cluster.control.deaf.clear();
+  cluster.control.Tell();
+  ASSERT_TRUE(cluster.RunUntil([&] { return answer->has_value(); }, 5s));
+  EXPECT_TRUE((*answer)->has_value());
+  EXPECT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }, 5s));
+  EXPECT_EQ(cluster.Get(kC, "ks", "n"), "1");
+}
+
+// What expired is removed, once, and its tombstones go.
+TEST(Leaderless, TheExpiredIsRemoved) {
+  Three cluster(12, 1, 2);
+  const std::uint64_t now = cluster.at(kA).store().wall_ms();
+  ASSERT_TRUE(cluster
+                  .Write(kA, "ks", "k",
+                         [now](cells::Edit& edit) {
+                           edit.SetString("k", "v");
+                           edit.SetExpiry("k", now + 2000);
+                         })
+                  .has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Get(kC, "ks", "k") == "v"; }));
+  cluster.sim().RunFor(2500ms);
+  for (const NodeId node : cluster.Nodes()) EXPECT_EQ(cluster.Get(node, "ks", "k"), std::nullopt);
+  EXPECT_TRUE(cluster.RunUntil(
+      [&] {
+        for (const NodeId node : cluster.Nodes()) {
+          if (cluster.at(node).stats().tombstones > 0) return false;
+        }
+        return cluster.Converged("ks");
+      },
+      20s));
+  std::uint64_t written = 0;
+  for (const NodeId node : cluster.Nodes()) written += cluster.at(node).stats().written;
+  EXPECT_EQ(written, 2u);  // the write and one removal
+}
+
+// A restart finds all that was journaled, goes on under a new incarnation, and a clean stop leaves
+// nothing to replay.
+TEST(Leaderless, RestartsWithEverything) {
+  ReplicaCluster cluster(13, 1);
+  cluster.AddKeyspace(
+      ReplicaCluster::Promise("ks", 1, 1, Conflict::kCrdt, Durability::kQuorumFsync), {kA});
+  cluster.StartAll();
+  for (int life = 1; life <= 5; ++life) {
+    for (int i = 0; i < 50; ++i) {
+      ASSERT_TRUE(
+          cluster.Write(kA, "ks", "n", [](cells::Edit& edit) { (void)edit.Increment("n", 1); })
+              .has_value());
+    }
+    if (life % 2 == 0) cluster.sim().RunFor(10s);
+    if (life == 4) {
+      bool stopped = false;
+      cluster.On(kA, [&stopped](LeaderlessReplicas& replicas, runtime::World& world) {
+        return [](LeaderlessReplicas* r, Instant deadline, bool* done) -> runtime::Task<void> {
+          co_await r->PrepareToStop(deadline);
+          *done = true;
+        }(&replicas, world.Now() + 5s, &stopped);
+      });
+      ASSERT_TRUE(cluster.RunUntil([&] { return stopped; }));
+    }
+    cluster.Kill(kA, Death::kMachine);
+    cluster.StartAll();
+    ASSERT_FALSE(cluster.failure(kA).has_value());
+    EXPECT_EQ(cluster.Get(kA, "ks", "n"), std::to_string(50 * life));
+  }
+}
+
+// What last-writer-wins dropped is reported; digests tell replicas apart; lag says who lacks how
+// much; stable time follows the clocks.
+TEST(Leaderless, SaysWhatItKnows) {
+  Three cluster(14, 1, 1, Durability::kQuorumFsync, Conflict::kLww);
+  cluster.Isolate(kC);
+  cluster.sim().RunFor(1s);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "from A").has_value());
+  ASSERT_TRUE(cluster.Put(kC, "ks", "k", "from C").has_value());
+  cluster.sim().RunFor(2s);
+  const auto& keyspace = cluster.keyspace("ks");
+  const auto& shard = keyspace.ShardOf("k");
+  for (const auto& lag : cluster.at(kA).lag(keyspace)) {
+    EXPECT_EQ(lag.mutations, lag.node == kC ? 1u : 0u);
+    EXPECT_EQ(lag.bytes > 0, lag.node == kC);
+  }
+  const auto before = cluster.at(kA).StableTime(shard);
+  cluster.sim().RunFor(5s);
+  EXPECT_EQ(cluster.at(kA).StableTime(shard), before);  // C may be writing
+  cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }, 15s));
+  cluster.sim().RunFor(3s);
+  EXPECT_GT(cluster.at(kA).StableTime(shard), before);
+  std::uint64_t reported = 0;
+  for (const NodeId node : cluster.Nodes()) {
+    const auto conflicts = cluster.at(node).conflicts(keyspace);
+    reported += conflicts.count;
+    for (const auto& conflict : conflicts.newest) {
+      EXPECT_EQ(conflict.key, "k");
+      EXPECT_EQ(conflict.value, "from A");
+    }
+  }
+  EXPECT_GT(reported, 0u);
+  std::optional<Result<std::vector<ShardDigest>>> digests;
+  cluster.On(kB, [&](LeaderlessReplicas& replicas, runtime::World& world) {
+    return [](LeaderlessReplicas* r, const placement::Keyspace* k, Instant deadline,
+              std::optional<Result<std::vector<ShardDigest>>>* out) -> runtime::Task<void> {
+      auto answer = co_await r->Digests(*k, deadline);
+      out->emplace(std::move(answer));
+    }(&replicas, &keyspace, world.Now() + 5s, &digests);
+  });
+  ASSERT_TRUE(cluster.RunUntil([&] { return digests.has_value(); }));
+  ASSERT_TRUE(digests->has_value());
+  ASSERT_EQ((*digests)->size(), 3 * keyspace.shards.size());
+  for (std::size_t i = 1; i < 3; ++i) {
+    EXPECT_EQ((**digests)[i].digest, (**digests)[0].digest);
+    EXPECT_EQ((**digests)[i].applied, (**digests)[0].applied);
+  }
+}
+
+// Writes that W replicas do not have are bounded; over it they are refused as not applied, and a
+// keyspace that asks for less goes on.
+TEST(Leaderless, UnacknowledgedWritesAreBounded) {
+  ReplicaCluster cluster(15, 3);
+  cluster.options.unacknowledged_max = 100;
+  cluster.AddKeyspace(
+      ReplicaCluster::Promise("ks", 1, 2, Conflict::kCrdt, Durability::kInterval, 1),
+      cluster.Nodes());
+  cluster.AddKeyspace(
+      ReplicaCluster::Promise("other", 1, 1, Conflict::kCrdt, Durability::kInterval, 1),
+      cluster.Nodes());
+  cluster.StartAll();
+  cluster.Isolate(kA);
+  std::vector<ReplicaCluster::Answer> answers;
+  for (int i = 0; i < 150; ++i) {
+    answers.push_back(cluster.WriteLater(
+        kA, "ks", "n", [](cells::Edit& edit) { (void)edit.Increment("n", 1); }, 30s));
+  }
+  ASSERT_TRUE(cluster.Put(kA, "other", "k", "v").has_value());
+  cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return std::ranges::all_of(answers, [](const auto& a) { return a->has_value(); }); },
+      15s));
+  int acknowledged = 0;
+  for (const auto& answer : answers) {
+    ASSERT_TRUE(answer->has_value());
+    acknowledged += (*answer)->has_value() ? 1 : 0;
+    if (**answer) continue;
+    EXPECT_EQ((*answer)->error().code, ErrorCode::kOverloaded);
+    EXPECT_EQ((*answer)->error().outcome, Outcome::kNotApplied);
+  }
+  EXPECT_EQ(acknowledged, 100);
+  EXPECT_EQ(cluster.Get(kB, "ks", "n"), "100");
 }
 
 }  // namespace

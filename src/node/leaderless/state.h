@@ -82,6 +82,8 @@ struct Slot {
   VersionVector joined;
   /// Since a restart `joined` is not known, until the others' accounts are covered.
   bool unsure = false;
+  bool began_empty = false;  ///< when the journal's replay began
+  bool purging = false;      ///< there may be more that can go
   bool repairing = false;
   bool reporting = false;
   bool clock_warned = false;
@@ -129,8 +131,10 @@ struct LeaderlessReplicas::State {
   Task<bool> FlushAll();
 
   // -- writing and waiting (replicas.cc) ---------------------------------------------------------
+  /// `time` 0: now.
   Result<WriteTicket> Write(const placement::Keyspace& keyspace, const placement::Shard& shard,
-                            const std::function<void(cells::Edit&)>& make);
+                            const std::function<void(cells::Edit&)>& make,
+                            clock::HybridTime time = {});
   Status CheckRoom(const Slot& slot, std::uint32_t w);
   void Made(Slot& slot, std::uint64_t counter, std::string_view mutation, LogIndex position);
   void Wake(Slot& slot);
@@ -230,7 +234,7 @@ struct LeaderlessReplicas::State {
   void Place(const placement::ClusterMap& map, const placement::Keyspace& keyspace,
              const placement::Shard& shard);
   Status Reopen(Slot& slot);
-  Status Drop(ShardId shard);
+  void Forget(ShardId shard);
   void ConsiderReports();
   bool HasEverything(const Slot& slot) const;
   bool HasHandedOver(const Slot& slot) const;
@@ -273,6 +277,7 @@ struct LeaderlessReplicas::State {
   Instant wall_at{};
   bool wall_known = false;
   int repairs = 0;
+  int reconciliations = 0;
   bool flushing = false;
   bool stopping = false;
 

@@ -26,6 +26,9 @@ Task<void> LeaderlessReplicas::State::Tick() {
     co_await runtime::Sleep(world.executor(), kTick);
     WatchLinks();
     ConsiderReports();
+    for (auto& [id, slot] : slots) {
+      if (slot->purging) Purge(*slot);
+    }
   }
 }
 
@@ -36,17 +39,21 @@ Task<void> LeaderlessReplicas::State::AccountLoop() {
     for (auto& [id, slot] : slots) {
       if (!slot->placed) continue;
       Settle(*slot);
-      Purge(*slot);
+      slot->purging = true;
     }
   }
 }
 
+/// Some of what may go; more of it soon, as long as any goes.
 void LeaderlessReplicas::State::Purge(Slot& slot) {
-  if (slot.phase == placement::Phase::kJoining || store.tombstones(slot.id) == 0) return;
+  slot.purging = false;
+  const std::uint64_t before = store.tombstones(slot.id);
+  if (!slot.placed || slot.phase == placement::Phase::kJoining || before == 0) return;
   const bool hasty = COT_LEADERLESS_MUTANT(kPurgeWithoutStable);
-  const auto purged =
+  const auto more =
       store.Purge(slot.id, hasty ? slot.tracker.applied() : slot.stable, kPurgedAtOnce);
-  if (!purged) Fail("purging", purged.error());
+  if (!more) return Fail("purging", more.error());
+  slot.purging = *more && store.tombstones(slot.id) < before;
 }
 
 Task<void> LeaderlessReplicas::State::ExpiryLoop() {

@@ -11,6 +11,8 @@ enum class Mutant {
   kReplyBeforeDurable,  ///< an acceptor answers before its state is on disk
   kExpiredIsNothing,    ///< a value that is past is read as nothing, without a round
   kNoSweep,             ///< a replica reports at once, whatever it holds
+  kStaleReplicas,       ///< a conditional write trusts what replicas said before another's
+  kForgetPending,       ///< what was decided and not yet applied is not seen by the next
 };
 extern Mutant active_mutant;
 }  // namespace coterie::node::registers

@@ -87,6 +87,7 @@ class Rounds {
   /// The map has changed.
   void FollowMap();
   const RoundsStats& stats() const { return stats_; }
+  NodeId self() const { return self_; }
 
  private:
   using RegisterName = std::pair<ShardId, std::string>;

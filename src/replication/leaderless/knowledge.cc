@@ -26,11 +26,13 @@ void Knowledge::Advance(const VersionVector& mine) {
   for (auto& [node, other] : others_) {
     if (!other.pending || !mine.Covers(other.pending->applied)) continue;
     other.covered = std::max(other.covered, other.pending->time);
+    other.durable.Join(other.pending->durable);
     other.pending.reset();
     if (!mine.Covers(other.newest->applied)) {
       other.pending = other.newest;
     } else {
       other.covered = std::max(other.covered, other.newest->time);
+      other.durable.Join(other.newest->durable);
     }
   }
 }
@@ -42,10 +44,7 @@ const Knowledge::Account* Knowledge::Of(NodeId node) const {
 
 VersionVector Knowledge::Stable(const VersionVector& mine_durable) const {
   VersionVector stable = mine_durable;
-  for (const auto& [node, other] : others_) {
-    if (!other.newest) return {};
-    stable.Meet(other.newest->durable);
-  }
+  for (const auto& [node, other] : others_) stable.Meet(other.durable);
   return stable;
 }
 

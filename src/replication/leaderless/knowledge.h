@@ -36,8 +36,10 @@ class Knowledge {
 
   /// The newest account of `node`; null: none yet.
   const Account* Of(NodeId node) const;
-  /// What every replica has, for good: what `mine_durable` and all the others' have in common.
-  /// Mutations that this covers will never be asked for again.
+  /// What every replica has, for good: what `mine_durable` and all the others' have in common, by
+  /// accounts of which all is applied here. So it is causally stable [crdt/README.md]: whatever
+  /// somebody made before knowing a mutation that this covers, is here. Covered mutations will
+  /// never be asked for again, and covered tombstones may go.
   VersionVector Stable(const VersionVector& mine_durable) const;
   /// Every mutation stamped before this, by any replica, is applied here; nullopt: nothing is
   /// known of one of the others. `now`: this replica's own clock.
@@ -48,6 +50,7 @@ class Knowledge {
     std::optional<Account> newest;
     std::optional<Account> pending;  // not covered by what is applied here
     HybridTime covered;              // all it had at this time is applied here
+    VersionVector durable;           // what it had for good at that time
   };
   std::map<NodeId, Other> others_;
 };

@@ -37,6 +37,19 @@ TEST(Knowledge, StableIsWhatAllHaveForGood) {
   EXPECT_TRUE(knowledge.Stable(Vector(9, 9)).empty());
 }
 
+// Claim: what another has for good counts only once all that it had by then is here: it may have
+// been made without knowing what is to be forgotten.
+TEST(Knowledge, StableWaitsForWhatTheOthersMadeBefore) {
+  Knowledge knowledge;
+  knowledge.SetOthers({kB});
+  knowledge.Hear(kB, Says(1, Vector(5, 3), Vector(5, 3)), Vector(5, 2));
+  EXPECT_TRUE(knowledge.Stable(Vector(5, 2)).empty());
+  knowledge.Advance(Vector(5, 3));
+  EXPECT_EQ(knowledge.Stable(Vector(5, 3)), Vector(5, 3));
+  knowledge.Hear(kB, Says(2, Vector(7, 4), Vector(7, 4)), Vector(7, 3));
+  EXPECT_EQ(knowledge.Stable(Vector(7, 3)), Vector(5, 3));
+}
+
 // Claim: time is stable up to the earliest of the clocks whose owners' accounts are all applied
 // here, and not before each was heard.
 TEST(Knowledge, StableTimeWaitsForWhatWasKnownThen) {

@@ -56,6 +56,20 @@ TEST(RealWorld, EchoesOverLoopback) {
   EXPECT_EQ(BlockOn(real, Ask(real.network(), at, text)), text);
 }
 
+// Memory that is written to becomes resident, processor time that is spent is counted.
+TEST(RealWorld, TellsWhatTheProcessUses) {
+  const auto world = RealWorld::Create();
+  ASSERT_TRUE(world.has_value());
+  const ProcessUsage before = (*world)->Usage();
+  EXPECT_GT(before.resident_bytes, 0u);
+  constexpr std::size_t kBytes = 64u << 20;
+  std::vector<char> memory(kBytes, 'x');
+  const ProcessUsage after = (*world)->Usage();
+  EXPECT_EQ(memory[kBytes / 2], 'x');
+  EXPECT_GE(after.resident_bytes, before.resident_bytes + kBytes / 2);
+  EXPECT_GT(after.cpu, before.cpu);
+}
+
 Task<void> NoteQuiet(Reactor& reactor, std::vector<bool>* answers, bool* done) {
   answers->push_back(co_await reactor.Quiet());
   if (answers->size() == 2) *done = true;

@@ -71,4 +71,31 @@ struct Replica {
   std::unique_ptr<Store> store;
 };
 
+inline HybridTime Ms(std::uint64_t ms) { return clock::MakeHybridTime(ms, 0); }
+
+/// Two nodes that hear of each other when they are told to.
+struct Pair {
+  explicit Pair(keyspace::Conflict policy = keyspace::Conflict::kCrdt)
+      : a(NodeId(1), policy, {}), b(NodeId(2), policy, {}) {}
+  void Exchange() {
+    Send(a, b);
+    Send(b, a);
+  }
+  static void Send(Replica& from, Replica& to) {
+    for (std::size_t i = to.applied().Get(from.actor); i < from.made.size(); ++i) {
+      to.Receive(from.made[i]);
+    }
+  }
+  void PurgeBoth() {
+    for (Replica* each : {&a, &b}) {
+      each->WriteBack();
+      VersionVector stable = a.applied();
+      stable.Meet(b.applied());
+      COT_ASSERT(!each->store->Purge(kShard, stable, 1000).value());
+    }
+  }
+  Replica a;
+  Replica b;
+};
+
 }  // namespace coterie::cells::testing

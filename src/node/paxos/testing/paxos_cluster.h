@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "node/leaderless/replicas.h"
+#include "node/paxos/conditional_writes.h"
 #include "node/paxos/paxos_keyspaces.h"
 #include "node/transport.h"
 #include "runtime/sim/simulation.h"
@@ -49,21 +51,35 @@ class ToldControl final : public Control {
   Report report_;
 };
 
+/// Believes that everybody is well.
+class TrustingDetector final : public FailureDetector {
+ public:
+  std::vector<NodeHealth> view() const override { return {}; }
+  std::uint64_t Cost(NodeId node) const override { return node.value; }
+  void OnAnswer(NodeId, Duration) override {}
+  void OnLate(NodeId) override {}
+};
+
 /// What runs on one node of the cluster. Made anew with each start.
 struct PaxosNode {
   runtime::World* world = nullptr;
   std::unique_ptr<storage::Wal> wal;
   std::unique_ptr<Journal> journal;
+  std::unique_ptr<Journal> mutations;
   std::unique_ptr<ToldControl> control;
+  TrustingDetector detector;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<PaxosKeyspaces> paxos;
+  std::unique_ptr<LeaderlessReplicas> leaderless;
+  std::unique_ptr<ConditionalWrites> conditional;
   ~PaxosNode() {
     if (transport) transport->Stop();
   }
 };
 
-/// Nodes that run registers and nothing else, on 10.0.0.1.. in one simulation; keyspace "r" of one
-/// shard, number 16, with replicas on the first `replicas` of them.
+/// Nodes that run registers and cells and nothing else, on 10.0.0.1.. in one simulation: a paxos
+/// keyspace "r" of one shard, number 16, and a leaderless one "c" of one, 17, with replicas on the
+/// first `replicas` of them.
 class PaxosCluster {
  public:
   using Job = std::function<runtime::Task<void>(PaxosNode&)>;
@@ -86,6 +102,15 @@ class PaxosCluster {
     }
     keyspace.shards = {shard};
     map.keyspaces["r"] = keyspace;
+    keyspace.promise = {.name = "c",
+                        .replication = keyspace::Replication::kLeaderless,
+                        .replicas = static_cast<std::uint32_t>(replicas),
+                        .read = 1,
+                        .write = 1,
+                        .conflict = keyspace::Conflict::kCrdt,
+                        .shards = 1};
+    keyspace.shards[0].id = ShardId(17);
+    map.keyspaces["c"] = keyspace;
     map_ = std::make_shared<const placement::ClusterMap>(std::move(map));
     for (const MemberConfig& member : members_) {
       auto machine = std::make_unique<Machine>();
@@ -194,6 +219,7 @@ class PaxosCluster {
   struct Machine {
     NodeId id;
     runtime::NodeHandle handle;
+    std::uint16_t starts = 0;
     PaxosNode* node = nullptr;
     std::deque<Job> jobs;
     runtime::Notification* wake = nullptr;
@@ -242,6 +268,20 @@ class PaxosCluster {
                                    world, machine->id, *node->control, *node->transport,
                                    *node->journal, storage::MemoryEngineFactory(),
                                    "/data/registers", nullptr, cluster->options_));
+    node->mutations = std::make_unique<Journal>(world, *node->wal, Journal::kLeaderless,
+                                                std::move(recovered[Journal::kLeaderless]));
+    LeaderlessReplicas::Host host{.world = world,
+                                  .transport = *node->transport,
+                                  .journal = *node->mutations,
+                                  .control = *node->control,
+                                  .detector = node->detector,
+                                  .self = machine->id,
+                                  .actor = clock::MakeActor(machine->id, ++machine->starts),
+                                  .dir = "/data/cells",
+                                  .engines = storage::MemoryEngineFactory()};
+    COT_CO_ASSIGN(node->leaderless, co_await LeaderlessReplicas::Open(std::move(host), {}));
+    node->conditional = std::make_unique<ConditionalWrites>(world, *node->control,
+                                                            *node->leaderless, *node->paxos, "c");
     node->transport->Start(std::move(listener));
     co_return Ok();
   }

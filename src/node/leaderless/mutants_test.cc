@@ -1,0 +1,70 @@
+#include <gtest/gtest.h>
+
+#include "node/leaderless/mutants.h"
+#include "node/leaderless/testing/chaos.h"
+
+// The driver with planted mistakes. Claim: the runs that find nothing on it as it is find each of
+// its classic mistakes.
+
+namespace coterie::node {
+namespace {
+
+using testing::ChaosOptions;
+using testing::RunChaos;
+
+std::uint64_t SeedsWithViolations(std::uint64_t first, std::uint64_t last, ChaosOptions options) {
+  std::uint64_t found = 0;
+  for (std::uint64_t seed = first; seed <= last; ++seed)
+    found += RunChaos(seed, options).violations.empty() ? 0 : 1;
+  return found;
+}
+
+class LeaderlessMutants : public ::testing::Test {
+ protected:
+  ~LeaderlessMutants() override { active_leaderless_mutant = LeaderlessMutant::kNone; }
+};
+
+TEST_F(LeaderlessMutants, NoneFindsNothing) {
+  EXPECT_EQ(SeedsWithViolations(1, 8, {.history_bytes_max = 2048}), 0u);
+}
+
+TEST_F(LeaderlessMutants, AckBeforeJournalIsFound) {
+  active_leaderless_mutant = LeaderlessMutant::kAckBeforeJournal;
+  EXPECT_GT(SeedsWithViolations(1, 12, {}), 0u);
+}
+
+TEST_F(LeaderlessMutants, PurgeWithoutStableIsFound) {
+  active_leaderless_mutant = LeaderlessMutant::kPurgeWithoutStable;
+  EXPECT_GT(SeedsWithViolations(1, 12, {.history_bytes_max = 2048}), 0u);
+}
+
+TEST_F(LeaderlessMutants, SkipGapIsFound) {
+  active_leaderless_mutant = LeaderlessMutant::kSkipGap;
+  EXPECT_GT(SeedsWithViolations(1, 12, {}), 0u);
+}
+
+TEST_F(LeaderlessMutants, ReuseOfAnActorIsFound) {
+  EXPECT_GT(SeedsWithViolations(1, 12, {.reuse_actors = true}), 0u);
+}
+
+// W = 2 over two machines that fail together is no more than W = 1.
+TEST_F(LeaderlessMutants, CountingFailureDomainsTwiceIsFound) {
+  for (const bool mutant : {false, true}) {
+    active_leaderless_mutant =
+        mutant ? LeaderlessMutant::kCountFailureDomains : LeaderlessMutant::kNone;
+    testing::ReplicaCluster cluster(1, 3);
+    cluster.control.Change([](placement::ClusterMap& map) {
+      for (auto& [id, node] : map.nodes) node.failure_domain = id == NodeId(3) ? "b" : "a";
+    });
+    cluster.AddKeyspace(testing::ReplicaCluster::Promise("ks", 1, 2, keyspace::Conflict::kCrdt,
+                                                         keyspace::Durability::kMemory),
+                        cluster.Nodes());
+    cluster.StartAll();
+    EXPECT_TRUE(cluster.Put(NodeId(1), "ks", "k", "v").has_value());
+    cluster.Isolate(NodeId(3));
+    EXPECT_EQ(cluster.Put(NodeId(1), "ks", "k", "w").has_value(), mutant);
+  }
+}
+
+}  // namespace
+}  // namespace coterie::node
