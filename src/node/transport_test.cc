@@ -109,15 +109,17 @@ class TransportTest : public ::testing::Test {
 
   using Answer = std::shared_ptr<std::optional<Result<std::string>>>;
   /// A call from node 1 to node 2.
-  Answer Call(Method method, std::string body, Duration patience = 5s) {
+  Answer Call(Method method, std::string body, Duration patience = 5s, ShardId shard = {}) {
     const auto out = std::make_shared<std::optional<Result<std::string>>>();
-    machines_[1].scope->Spawn(RunCall(&machines_[1], method, std::move(body), patience, out));
+    machines_[1].scope->Spawn(
+        RunCall(&machines_[1], method, std::move(body), patience, shard, out));
     return out;
   }
   static Task<void> RunCall(Machine* machine, Method method, std::string body, Duration patience,
-                            Answer out) {
+                            ShardId shard, Answer out) {
     const Instant deadline = machine->world->Now() + patience;
-    auto answer = co_await machine->transport->Call(NodeId(2), method, std::move(body), deadline);
+    auto answer =
+        co_await machine->transport->Call(NodeId(2), method, std::move(body), deadline, shard);
     *out = std::move(answer);
   }
   Result<std::string> Await(const Answer& out) {
@@ -192,6 +194,32 @@ TEST_F(TransportTest, MessagesAndCalls) {
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUnimplemented);
   EXPECT_EQ(unknown.error().outcome, Outcome::kNotApplied);
+}
+
+// A call that names a shard is answered by that shard's replica, and by nobody once it is gone: not
+// even the question that it was working on.
+TEST_F(TransportTest, ShardsAnswerForThemselves) {
+  StartBoth();
+  Transport& there = *machines_[2].transport;
+  World* const world = machines_[2].world;
+  there.OnShardCall(ShardId(7), Method::kSnapshotChunk,
+                    [](NodeId, std::string, Instant) { return Refuse(); });
+  there.OnShardCall(ShardId(8), Method::kSnapshotChunk,
+                    [world](NodeId, std::string, Instant) { return Never(world); });
+  const auto code = [this](ShardId shard) {
+    const auto answer = Await(Call(Method::kSnapshotChunk, "", 2s, shard));
+    return answer ? ErrorCode::kInvalidArgument : answer.error().code;
+  };
+  EXPECT_EQ(code(ShardId(7)), ErrorCode::kIo);
+  EXPECT_EQ(code(ShardId(9)), ErrorCode::kNotReplica);
+  const Answer under_way = Call(Method::kSnapshotChunk, "", 2s, ShardId(8));
+  sim_.RunFor(500ms);
+  there.RemoveShard(ShardId(7));
+  there.RemoveShard(ShardId(8));
+  EXPECT_EQ(code(ShardId(7)), ErrorCode::kNotReplica);
+  const auto late = Await(under_way);
+  ASSERT_FALSE(late.has_value());
+  EXPECT_EQ(late.error().outcome, Outcome::kUnknown);
 }
 
 // A question that left may have been acted on: no answer in time, or a lost connection, is unknown.
