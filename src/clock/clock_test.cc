@@ -6,6 +6,7 @@
 #include "clock/dot.h"
 #include "clock/hybrid.h"
 #include "clock/lamport.h"
+#include "clock/wall_interval.h"
 
 namespace coterie::clock {
 namespace {
@@ -120,6 +121,14 @@ TEST(HybridClock, SurvivesAbsurdDates) {
   EXPECT_EQ(clock.Next(WallMs(-5000)), HybridTime(1));
   EXPECT_EQ(clock.Next({INT64_MIN / 2, INT64_MIN / 2, false}), HybridTime(2));
   EXPECT_GT(clock.Next({INT64_MAX - 2, INT64_MAX, false}), HybridTime(2));
+}
+
+TEST(WallInterval, SaysItsBoundAndNeverANarrowerOne) {
+  EXPECT_EQ(ToText(WallInterval{-3'200'000, 3'200'000, true}), "±3.2 ms");
+  EXPECT_EQ(ToText(WallInterval{0, 6'410'000, true}), "±3.3 ms");
+  EXPECT_EQ(ToText(WallInterval{0, 100'000, true}), "±0.1 ms");
+  EXPECT_EQ(ToText(WallInterval{0, 3'000'000'000, true}), "±1.5 s");
+  EXPECT_EQ(ToText(WallInterval{-10, 10, false}), "unsynchronised");
 }
 
 // The next timestamp follows one that was observed [HLC §3]; one too far ahead of the latest

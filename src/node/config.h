@@ -20,6 +20,7 @@ struct MemberConfig {
   runtime::Address etcd;        ///< what etcd clients are told
   runtime::Address redis = {};  ///< port 0: not known
   runtime::Address admin = {};
+  std::string failure_domain = {};  ///< "": its own
 };
 
 /// Everything a node is started with. Filled by cli/ from file, environment and flags; by sim/ in
@@ -38,6 +39,7 @@ struct NodeConfig {
   /// The first start of a node that joins: peer addresses of nodes that are in the cluster. No
   /// `members` and no `id` then; a restart needs neither.
   std::vector<runtime::Address> join;
+  std::string failure_domain;  ///< of this node; "": its own
   /// Made beside `main` when the cluster is new.
   std::vector<keyspace::Promise> default_keyspaces;
   bool demo = false;  ///< faults may be injected through the admin door

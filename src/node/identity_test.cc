@@ -12,14 +12,18 @@ namespace {
 using runtime::Task;
 using runtime::World;
 
-Task<void> Check(World* world, std::string content, std::string cluster, NodeId node, Status* out) {
+Task<void> Check(World* world, std::string content, std::string cluster, NodeId node, Status* out,
+                 Identity* last) {
   const Status made = co_await world->disk().MakeDir("/data");
   COT_ASSERT(made.has_value());
   if (!content.empty()) {
     const Status written = co_await runtime::ReplaceFile(world->disk(), "/data/identity", content);
     COT_ASSERT(written.has_value());
   }
-  *out = co_await CheckIdentity(world->disk(), "/data", cluster, node);
+  auto identity =
+      co_await BeginIncarnation(world->disk(), "/data", cluster, node, {NodeId(1), NodeId(2)});
+  *out = identity ? Status() : std::unexpected(identity.error());
+  if (identity && last != nullptr) *last = *identity;
 }
 
 class IdentityTest : public testing::Test {
@@ -28,7 +32,7 @@ class IdentityTest : public testing::Test {
   Status As(const std::string& cluster, NodeId node, const std::string& content = {}) {
     Status out = Fail(ErrorCode::kIo, "not run");
     sim_.Start(node_, [&, content, cluster, node](World& world) {
-      return Check(&world, content, cluster, node, &out);
+      return Check(&world, content, cluster, node, &out, &last_);
     });
     EXPECT_TRUE(sim_.RunUntil([&] { return sim_.finished(node_); }, 10s));
     sim_.Kill(node_);
@@ -39,14 +43,30 @@ class IdentityTest : public testing::Test {
     return checked ? ErrorCode::kInvalidArgument : checked.error().code;
   }
 
+  Identity last_;
   runtime::Simulation sim_{{.seed = 5}};
   runtime::NodeHandle node_ = sim_.AddNode("n1", "10.0.0.1");
 };
 
-// An empty directory becomes this node's, durably: the machine dies right after.
+// An empty directory becomes this node's, durably: the machine dies right after. Each start has an
+// incarnation of its own.
 TEST_F(IdentityTest, TakesAnEmptyDirectoryForGood) {
-  EXPECT_TRUE(As("red", NodeId(1)).has_value());
-  EXPECT_TRUE(As("red", NodeId(1)).has_value());
+  for (std::uint16_t start = 1; start <= 3; ++start) {
+    EXPECT_TRUE(As("red", NodeId(1)).has_value());
+    EXPECT_EQ(last_, (Identity{NodeId(1), start, {NodeId(1), NodeId(2)}}));
+  }
+  EXPECT_TRUE(As("red", NodeId()).has_value());  // whoever it is
+  EXPECT_EQ(last_.node, NodeId(1));
+}
+
+// The last incarnation is not given twice.
+TEST_F(IdentityTest, IncarnationsEnd) {
+  const std::string old = "coterie-data 1\ncluster red\nnode 1\nincarnation 65534\nfounders \n";
+  ASSERT_TRUE(As("red", NodeId(1), old).has_value());
+  EXPECT_EQ(last_, (Identity{NodeId(1), 65535, {}}));
+  const Status again = As("red", NodeId(1));
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().code, ErrorCode::kInvalidConfig);
 }
 
 // Another cluster's or another node's directory is refused, and named.
@@ -70,7 +90,7 @@ TEST_F(IdentityTest, RefusesNewerFormats) {
 
 // What is not an identity is damage, never a reason to take the directory over.
 TEST_F(IdentityTest, RefusesDamage) {
-  const std::string good = "coterie-data 1\ncluster red\nnode 1\n";
+  const std::string good = "coterie-data 1\ncluster red\nnode 1\nincarnation 7\nfounders 1 2\n";
   ASSERT_TRUE(As("red", NodeId(1), good).has_value());
   for (std::size_t n = 1; n < good.size(); ++n) {
     EXPECT_EQ(CodeFor(good.substr(0, n)), ErrorCode::kCorruptState) << good.substr(0, n);
@@ -78,6 +98,11 @@ TEST_F(IdentityTest, RefusesDamage) {
   EXPECT_EQ(CodeFor("coterie-data 0\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
   EXPECT_EQ(CodeFor("coterie-data x\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
   EXPECT_EQ(CodeFor("coterie-data 1x\ncluster red\nnode 1\n"), ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor(good + "x"), ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor("coterie-data 1\ncluster red\nnode 1\nincarnation 65536\nfounders 1\n"),
+            ErrorCode::kCorruptState);
+  EXPECT_EQ(CodeFor("coterie-data 1\ncluster red\nnode 1\nincarnation 1\nfounders 1,2\n"),
+            ErrorCode::kCorruptState);
   EXPECT_EQ(CodeFor(std::string(5000, 'x')), ErrorCode::kCorruptState);
 }
 

@@ -36,6 +36,11 @@ void KvGroup::Start() {
   scope_.Spawn(PurgeLoop());
 }
 
+void KvGroup::Stop() {
+  scope_.Cancel();
+  group_->Stop();
+}
+
 runtime::Task<void> KvGroup::PurgeLoop() {
   for (;;) {
     auto more = store_.PurgeSome(kPurgeRecords);

@@ -24,6 +24,9 @@ class KvGroup final : public KvKeyspace {
                                                               std::uint64_t cluster_id,
                                                               Machines machines);
   void Start();
+  /// No replica any more: requests under way are answered, later ones refused. It stays for those
+  /// that still hold it.
+  void Stop();
   RaftGroup& group() { return *group_; }
 
   // KvKeyspace

@@ -1,21 +1,21 @@
 #include "node/node.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/coding.h"
+#include "node/control_keyspace.h"
 #include "node/identity.h"
-#include "node/kv_group.h"
-#include "node/raft_codec.h"
-#include "node/raft_group.h"
+#include "node/join.h"
+#include "node/raft_groups.h"
 #include "node/transport.h"
 #include "storage/durable_dir.h"
 
 namespace coterie::node {
 
 namespace {
-constexpr ShardId kMainShard(1);
+constexpr Duration kLook = 1s;
+constexpr Duration kReportPatience = 5s;
 }  // namespace
 
 std::uint64_t ClusterIdOf(std::string_view cluster) {
@@ -26,98 +26,197 @@ std::uint64_t ClusterIdOf(std::string_view cluster) {
 
 struct Node::Parts {
   Parts(runtime::World& w, NodeConfig c, storage::EngineFactory e)
-      : world(w), config(std::move(c)), cluster_id(ClusterIdOf(config.cluster)), engines(e) {}
+      : world(w),
+        config(std::move(c)),
+        cluster_id(ClusterIdOf(config.cluster)),
+        engines(std::move(e)) {}
   ~Parts() {
     if (transport) transport->Stop();  // its tasks run handlers of the members below it
   }
 
   runtime::World& world;
-  const NodeConfig config;
+  NodeConfig config;
   const std::uint64_t cluster_id;
   const storage::EngineFactory engines;
   std::unique_ptr<runtime::File> lock;
   std::unique_ptr<runtime::Listener> listener;
+  Identity identity;
+  placement::ClusterMapPtr book;  // what was told when it joined
   std::unique_ptr<storage::Wal> wal;
-  std::map<ShardId, storage::WalShard> recovered;  // what nobody has taken yet
   std::unique_ptr<Transport> transport;
   std::unique_ptr<GroupHost> host;
-  std::map<ShardId, std::unique_ptr<KvGroup>> kv;
+  std::unique_ptr<RaftGroups> groups;
+  std::unique_ptr<ControlKeyspace> control;
+  bool told_of_removal = false;
+  runtime::Scope scope;
 
+  runtime::Task<Status> TakeIdentity();
   runtime::Task<Status> OpenStorage();
-  runtime::Task<Status> OpenGroups();
-  void OnRaft(NodeId from, std::string_view body);
+  void Connect();
+  runtime::Task<void> FollowLoop();
+  runtime::Task<void> ReportMoves();
+  void SyncPeers();
+  Status OnStranger(NodeId id) const;
+  placement::ClusterMapPtr KnownMap() const;
   std::vector<Member> Machines() const;
-  KvGroup& main() { return *kv.at(kMainShard); }
 };
 
 runtime::Task<Result<std::unique_ptr<Node>>> Node::Start(runtime::World& world, NodeConfig config,
                                                          storage::EngineFactory engines) {
-  const bool known = std::any_of(config.members.begin(), config.members.end(),
-                                 [&](const MemberConfig& m) { return m.id == config.id; });
-  if (!known) co_return Fail(ErrorCode::kInvalidConfig, "this node is not among the members");
   auto parts = std::make_unique<Parts>(world, std::move(config), std::move(engines));
   COT_CO_ASSIGN(parts->listener, world.network().Listen(parts->config.peer_listen));
+  COT_CO_TRY(co_await parts->TakeIdentity());
   COT_CO_TRY(co_await parts->OpenStorage());
-  COT_CO_TRY(co_await parts->OpenGroups());
-  Parts* const raw = parts.get();
-  parts->transport->OnMessage(
-      FrameType::kRaft, [raw](NodeId from, std::string_view body) { raw->OnRaft(from, body); });
-  parts->transport->OnLost([raw](NodeId peer) {
-    for (auto& [id, kv] : raw->kv) kv->group().replica().OnUnreachable(peer);
-  });
-  parts->transport->Start(std::move(parts->listener));
-  for (auto& [id, kv] : parts->kv) kv->Start();
+  parts->Connect();
+  parts->groups->Start();
+  parts->control->Start();
+  parts->scope.Spawn(parts->FollowLoop());
   co_return std::unique_ptr<Node>(new Node(std::move(parts)));
 }
 
-runtime::Task<Status> Node::Parts::OpenStorage() {
+runtime::Task<Status> Node::Parts::TakeIdentity() {
   const std::string dir = config.data_dir;
-  COT_CO_TRY(co_await storage::MakeDirDurable(world.disk(), dir));
-  COT_CO_ASSIGN(lock, co_await world.disk().Lock(dir + "/lock"));
-  COT_CO_TRY(co_await CheckIdentity(world.disk(), dir, config.cluster, config.id));
+  runtime::Disk& disk = world.disk();
+  COT_CO_TRY(co_await storage::MakeDirDurable(disk, dir));
+  COT_CO_ASSIGN(lock, co_await disk.Lock(dir + "/lock"));
+  COT_CO_ASSIGN(const auto known, co_await ReadIdentity(disk, dir, config.cluster));
+  std::vector<NodeId> founders;
+  if (!known && !config.join.empty()) {
+    config.id = NodeId();
+    COT_CO_ASSIGN(Joined joined, co_await JoinCluster(&world, &config, cluster_id));
+    COT_CO_TRY(co_await WriteBook(disk, dir, std::move(joined.map)));
+    config.id = joined.id;
+  } else if (!known) {
+    for (const MemberConfig& member : config.members) founders.push_back(member.id);
+    std::sort(founders.begin(), founders.end());
+    if (!std::binary_search(founders.begin(), founders.end(), config.id)) {
+      co_return Fail(ErrorCode::kInvalidConfig, "this node is not among the members");
+    }
+  }
+  COT_CO_ASSIGN(identity, co_await BeginIncarnation(disk, dir, config.cluster, config.id,
+                                                    std::move(founders)));
+  config.id = identity.node;
+  COT_CO_ASSIGN(auto map, co_await ReadBook(disk, dir));
+  book = std::make_shared<const placement::ClusterMap>(std::move(map));
+  co_return Ok();
+}
 
+runtime::Task<Status> Node::Parts::OpenStorage() {
   storage::WalOptions wal_options;
   wal_options.segment_bytes = config.wal_segment_bytes;
   // All that may be proposed and not committed can come in one turn, and has headers on top.
   wal_options.batch_bytes_max = 4 * raft::Config{}.uncommitted_bytes_max;
-  COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, dir + "/wal", wal_options));
-  recovered = wal->TakeRecovered();
+  COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, config.data_dir + "/wal", wal_options));
   transport = std::make_unique<Transport>(world, config.id, cluster_id, config.members,
                                           Transport::Limits{});
   host = std::make_unique<GroupHost>(GroupHost{world, config, config.id, *wal, *transport});
-  co_return Ok();
-}
+  groups = std::make_unique<RaftGroups>(*host, engines, cluster_id, identity.founders,
+                                        wal->TakeRecovered(), [this] { return Machines(); });
+  COT_CO_TRY(co_await groups->Open());
 
-runtime::Task<Status> Node::Parts::OpenGroups() {
-  raft::Configuration first;
-  for (const MemberConfig& member : config.members) first.voters.push_back(member.id);
-  COT_CO_ASSIGN(auto opened, co_await KvGroup::Open(host.get(), kMainShard, engines,
-                                                    std::exchange(recovered[kMainShard], {}), first,
-                                                    cluster_id, [this] { return Machines(); }));
-  kv[kMainShard] = std::move(opened);
-  co_return Ok();
-}
-
-void Node::Parts::OnRaft(NodeId from, std::string_view body) {
-  auto decoded = DecodeRaft(body);
-  if (!decoded) {  // counted where it is looked for first
-    main().group().replica().OnMessage(from, std::nullopt);
-    return;
+  std::vector<placement::NodeInfo> first;
+  for (const MemberConfig& member : config.members) {
+    const auto& founders = identity.founders;
+    const bool founder = std::find(founders.begin(), founders.end(), member.id) != founders.end();
+    if (founder) first.push_back(InfoOf(member));
   }
-  const auto found = kv.find(decoded->shard);
-  // One that is not here yet, or no more: as if lost.
-  if (found == kv.end()) return;
-  found->second->group().replica().OnMessage(from, std::move(decoded->message));
+  if (first.size() != identity.founders.size()) first.clear();  // addresses are missing
+  control = std::make_unique<ControlKeyspace>(
+      world, config, config.id, std::move(first), groups->control_state(), groups->control(),
+      [this](NodeId node) { return groups->HasVote(node); });
+  co_return Ok();
+}
+
+void Node::Parts::Connect() {
+  transport->OnMessage(FrameType::kRaft,
+                       [this](NodeId from, std::string_view body) { groups->OnRaft(from, body); });
+  transport->OnLost([this](NodeId peer) { groups->OnUnreachable(peer); });
+  transport->OnStranger([this](const MemberConfig& member) { return OnStranger(member.id); });
+  transport->OnGuest([this](NodeId, std::string body, Instant deadline) {
+    return control->OnJoin(std::move(body), deadline);
+  });
+  MemberConfig self{.id = config.id, .name = config.name, .peer = config.peer_listen, .etcd = {}};
+  for (const MemberConfig& member : config.members) {
+    if (member.id == config.id) self = member;
+  }
+  transport->SetPeer(self);
+  SyncPeers();
+  transport->Start(std::move(listener));
+}
+
+placement::ClusterMapPtr Node::Parts::KnownMap() const {
+  placement::ClusterMapPtr map = groups->control_state().map();
+  return map->version == 0 ? book : map;
+}
+
+void Node::Parts::SyncPeers() {
+  const placement::ClusterMapPtr map = KnownMap();
+  if (map->version == 0) return;  // the configuration is all there is
+  for (const auto& [id, info] : map->nodes) {
+    if (const auto member = MemberOf(info)) transport->SetPeer(*member);
+  }
+  for (const PeerStatus& peer : transport->peers()) {
+    // One that the map does not know yet may stay; so may one that a group still needs to go on.
+    const bool removed = !map->nodes.contains(peer.id) && peer.id.value < map->next_node;
+    if (removed && !groups->IsMember(peer.id)) transport->RemovePeer(peer.id);
+  }
+}
+
+Status Node::Parts::OnStranger(NodeId id) const {
+  const placement::ClusterMapPtr map = KnownMap();
+  if (map->version == 0) return Fail(ErrorCode::kNoNode, "the cluster has no such member");
+  if (map->nodes.contains(id) || id.value >= map->next_node) return Ok();
+  return Fail(ErrorCode::kNoNode,
+              "node " + std::to_string(id.value) + " was removed from the cluster");
+}
+
+runtime::Task<void> Node::Parts::FollowLoop() {
+  std::uint64_t flushed = groups->control_state().map()->version;
+  for (;;) {
+    SyncPeers();
+    Status followed = co_await groups->Follow();
+    const placement::ClusterMapPtr map = groups->control_state().map();
+    if (followed && map->version != flushed) {
+      // A restart then knows its peers and its groups before any leader calls.
+      followed = co_await groups->control().Flush();
+      flushed = map->version;
+    }
+    if (!followed) {
+      world.Crash(Describe(followed.error()));
+      co_return;
+    }
+    const bool removed =
+        map->version != 0 && !map->nodes.contains(config.id) && config.id.value < map->next_node;
+    if (removed && !std::exchange(told_of_removal, true)) {
+      world.log().Error("node", "this node was removed from the cluster: stop it");
+    }
+    co_await ReportMoves();
+    if (map != groups->control_state().map()) continue;
+    const Instant next = world.Now() + kLook;
+    co_await groups->control_state().changed().WaitUntil(next);
+  }
+}
+
+runtime::Task<void> Node::Parts::ReportMoves() {
+  for (const RaftGroups::Move& move : groups->FinishedMoves()) {
+    const Instant deadline = world.Now() + kReportPatience;
+    auto told = co_await control->ReportReplica(move.shard, move.epoch, move.node, deadline);
+    if (!told) world.log().Warn("node", "report: {}", Describe(told.error()));
+  }
 }
 
 std::vector<Member> Node::Parts::Machines() const {
   std::vector<Member> all;
-  for (const MemberConfig& m : config.members) {
-    all.push_back({.id = m.id,
-                   .name = m.name,
-                   .peer_url = "http://" + ToText(m.peer),
-                   .client_url = "http://" + ToText(m.etcd)});
-  }
+  const auto add = [&all](NodeId id, std::string name, std::string peer, std::string etcd) {
+    all.push_back({.id = id,
+                   .name = std::move(name),
+                   .peer_url = "http://" + std::move(peer),
+                   .client_url = "http://" + std::move(etcd)});
+  };
+  const placement::ClusterMapPtr map = KnownMap();
+  for (const auto& [id, info] : map->nodes) add(id, info.name, info.peer, info.etcd);
+  if (!all.empty()) return all;
+  for (const MemberConfig& m : config.members) add(m.id, m.name, ToText(m.peer), ToText(m.etcd));
   return all;
 }
 
@@ -125,38 +224,39 @@ Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Node::~Node() = default;
 
 runtime::Task<void> Node::PrepareToStop(Instant deadline) {
-  co_await parts_->main().group().HandOver(deadline);
+  co_await parts_->groups->HandOver(deadline);
 }
 
 runtime::World& Node::world() { return parts_->world; }
-Replica& Node::replica() { return parts_->main().replica(); }
-kv::Store& Node::store() { return parts_->main().store(); }
+Replica& Node::replica() { return parts_->groups->main().replica(); }
+kv::Store& Node::store() { return parts_->groups->main().store(); }
 std::uint64_t Node::cluster_id() const { return parts_->cluster_id; }
-std::vector<Member> Node::members() const { return parts_->main().members(); }
+std::vector<Member> Node::members() const { return parts_->groups->main().members(); }
 
 runtime::Task<Result<std::int64_t>> Node::LeaseRenew(std::int64_t id, Instant deadline) {
-  return parts_->main().LeaseRenew(id, deadline);
+  return parts_->groups->main().LeaseRenew(id, deadline);
 }
 
 runtime::Task<Result<std::int64_t>> Node::LeaseRemaining(std::int64_t id, Instant deadline) {
-  return parts_->main().LeaseRemaining(id, deadline);
+  return parts_->groups->main().LeaseRemaining(id, deadline);
 }
 
-KvKeyspace* Node::kv(ShardId shard) {
-  const auto found = parts_->kv.find(shard);
-  return found == parts_->kv.end() ? nullptr : found->second.get();
+KvKeyspace* Node::kv(ShardId shard) { return parts_->groups->kv(shard); }
+RaftReplica* Node::raft_replica(ShardId shard) {
+  if (shard == ShardId(0)) return &parts_->groups->control().replica();
+  KvGroup* const kv = parts_->groups->kv(shard);
+  return kv == nullptr ? nullptr : &kv->group().replica();
 }
-
-storage::WalShard Node::TakeJournal(ShardId place) {
-  return std::exchange(parts_->recovered[place], {});
-}
+Control& Node::control() { return *parts_->control; }
+std::uint16_t Node::incarnation() const { return parts_->identity.incarnation; }
+storage::WalShard Node::TakeJournal(ShardId place) { return parts_->groups->TakeJournal(place); }
 
 const NodeConfig& Node::config() const { return parts_->config; }
 const storage::EngineFactory& Node::engines() const { return parts_->engines; }
 storage::Wal& Node::wal() { return *parts_->wal; }
 Transport& Node::transport() { return *parts_->transport; }
-RaftReplica& Node::raft_replica() { return parts_->main().group().replica(); }
+RaftReplica& Node::raft_replica() { return parts_->groups->main().group().replica(); }
 storage::WalStats Node::wal_stats() const { return parts_->wal->stats(); }
-bool Node::ready() const { return parts_->main().group().ready(); }
+bool Node::ready() const { return parts_->groups->main().group().ready(); }
 
 }  // namespace coterie::node

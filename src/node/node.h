@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "model/kv/store.h"
 #include "node/config.h"
+#include "node/control.h"
 #include "node/replica.h"
 #include "runtime/network.h"
 #include "runtime/world.h"
@@ -51,9 +52,11 @@ class Transport;
 /// of them.
 class Node final : public KvKeyspace {
  public:
-  /// Opens or creates the data directory, recovers, and joins the others. Errors, all before
+  /// Opens or creates the data directory, recovers, and joins the others; a new node that is to
+  /// join a cluster (config.join) first asks its nodes, for as long as it takes. Errors, all before
   /// anything is promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData,
-  /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig.
+  /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig; joining: kWrongCluster,
+  /// kInvalidArgument.
   static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world,
                                                             NodeConfig config,
                                                             storage::EngineFactory engines);
@@ -73,6 +76,11 @@ class Node final : public KvKeyspace {
 
   /// This node's replica of a raft keyspace; nullptr: it has none, or the shard is not one's.
   KvKeyspace* kv(ShardId shard);
+  /// The Raft replica of any ordered shard, control's included; nullptr as for kv().
+  RaftReplica* raft_replica(ShardId shard);
+  Control& control();
+  /// Of this start of the node: no other start had it. For clock::MakeActor.
+  std::uint16_t incarnation() const;
   /// What the WAL held at a place of a Journal's; moved out once.
   storage::WalShard TakeJournal(ShardId place);
 
@@ -80,7 +88,7 @@ class Node final : public KvKeyspace {
   const storage::EngineFactory& engines() const;
   storage::Wal& wal();
   Transport& transport();
-  RaftReplica& raft_replica();
+  RaftReplica& raft_replica();  ///< `main`'s
   storage::WalStats wal_stats() const;
   /// A leader is known and this replica has caught up with what was committed when it started.
   bool ready() const;

@@ -16,6 +16,7 @@ enum class FrameType : std::uint16_t {
   kMutations = 8,  ///< leaderless: a batch of mutations
   kMutationAcks = 9,
   kPublish = 10,  ///< PUBLISH to subscribers on other nodes
+  kRefusal = 11,  ///< why a connection is not taken, and its end
 };
 
 /// What one node may ask another. Numbers never change.
@@ -25,7 +26,7 @@ enum class Method : std::uint32_t {
   kLeaseRenew = 3,
   kLeaseRemaining = 4,
   kSnapshotChunk = 5,
-  kControl = 6,       ///< a change of the control keyspace, by a node that has no replica of it
+  kControl = 6,       ///< a change of the control keyspace, by one that has no replica: to join
   kPaxos = 7,         ///< prepare and accept
   kCells = 8,         ///< leaderless: whole cells, dot ranges, digests
   kRedisCommand = 9,  ///< a command passed to a node that can run it

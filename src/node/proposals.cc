@@ -103,4 +103,12 @@ void Proposals::OnSkipped(LogIndex index, Term term) {
                    Error{ErrorCode::kLeaderChanged, Outcome::kUnknown, "state came as a snapshot"});
 }
 
+void Proposals::Abandon() {
+  by_place_.clear();
+  for (const auto& [number, waiter] : by_number_) {
+    waiter->place_.reset();
+    waiter->slot_.Set(FailUnknown(ErrorCode::kStopped, "the replica has left this node"));
+  }
+}
+
 }  // namespace coterie::node

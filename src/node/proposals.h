@@ -68,6 +68,8 @@ class Proposals {
   /// State up to `index`, of `term`, came as a snapshot: what became of proposals placed there is
   /// unknown, also of those whose place is learned only later, and of those sent by `term`.
   void OnSkipped(LogIndex index, Term term);
+  /// Nothing is applied here any more: what becomes of those that wait is unknown.
+  void Abandon();
   std::size_t size() const { return by_number_.size(); }
 
  private:

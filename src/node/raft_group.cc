@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "node/raft_codec.h"
 #include "node/recovery.h"
 
@@ -60,13 +62,22 @@ bool RaftGroup::ready() const {
   return status.leader != NodeId() && status.applied >= committed_at_start_;
 }
 
-runtime::Task<void> RaftGroup::HandOver(Instant deadline) {
+runtime::Task<Status> RaftGroup::Flush() {
+  const std::shared_ptr<storage::Engine> engine = replica_->shared_engine();
+  auto flushed = co_await engine->Flush();
+  co_return flushed;
+}
+
+runtime::Task<void> RaftGroup::HandOver(std::vector<NodeId> among, Instant deadline) {
   const ReplicaStatus status = replica_->status();
   if (!status.leading) co_return;
   const raft::Raft& core = replica_->core();
   NodeId best;
   for (const NodeId voter : core.configuration().voters) {
     if (voter == status.self || !host_.transport.connected(voter)) continue;
+    const bool wanted =
+        among.empty() || std::find(among.begin(), among.end(), voter) != among.end();
+    if (!wanted) continue;
     if (best == NodeId() || core.MatchIndex(voter) > core.MatchIndex(best)) best = voter;
   }
   if (best == NodeId()) co_return;

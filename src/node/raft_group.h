@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "consensus/raft/messages.h"
 #include "model/state_machine.h"
@@ -44,8 +45,12 @@ class RaftGroup {
   RaftReplica& replica() { return *replica_; }
   /// A leader is known and this replica has caught up with what was committed when it was opened.
   bool ready() const;
-  /// Hands leadership to the best voter that is connected, unless this replica does not lead.
-  runtime::Task<void> HandOver(Instant deadline);
+  /// As RaftReplica::Stop; the object stays for those that still hold it.
+  void Stop() { replica_->Stop(); }
+  /// Makes the state durable in the engine.
+  runtime::Task<Status> Flush();
+  /// Hands leadership to the best connected voter (of `among`, unless empty), if this one leads.
+  runtime::Task<void> HandOver(std::vector<NodeId> among, Instant deadline);
 
  private:
   RaftGroup(const GroupHost& host, ShardId shard) : host_(host), shard_(shard) {}

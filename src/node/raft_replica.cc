@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "consensus/raft/configuration.h"
 #include "coterie/peer.pb.h"
 #include "node/mutants.h"
 #include "node/raft_codec.h"
@@ -355,6 +356,43 @@ runtime::Task<Status> RaftReplica::TransferLeadership(NodeId to, Instant deadlin
     if (core_.leader() == options_.raft.self && !leading()) continue;
   }
   co_return Ok();
+}
+
+bool RaftReplica::ConfigurationSettled() const {
+  const raft::Configuration& newest = core_.configuration();
+  return !raft::IsJoint(newest) && core_.ConfigurationAt(core_.commit_index()) == newest;
+}
+
+runtime::Task<Status> RaftReplica::ChangeMembership(std::vector<NodeId> voters,
+                                                    std::vector<NodeId> learners,
+                                                    Instant deadline) {
+  if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
+  const Term term = core_.term();
+  auto index = core_.ProposeConfiguration(std::move(voters), std::move(learners));
+  if (!index) co_return std::unexpected(std::move(index.error()));
+  Schedule();
+  // The joint phase ends by itself: the leader appends the second configuration.
+  while (core_.commit_index() < *index || !ConfigurationSettled()) {
+    if (core_.term() != term) co_return FailUnknown(ErrorCode::kLeaderChanged, "membership");
+    if (world_.Now() >= deadline) co_return FailUnknown(ErrorCode::kTimedOut, "membership");
+    const Instant look_again = std::min(deadline, world_.Now() + 10ms);
+    co_await applied_changed_.WaitUntil(look_again);
+  }
+  if (core_.term() != term) co_return FailUnknown(ErrorCode::kLeaderChanged, "membership");
+  co_return Ok();
+}
+
+void RaftReplica::Stop() {
+  transport_.RemoveShard(options_.shard);
+  frozen_ = true;
+  snapshots_->Stop();
+  scope_.Cancel();
+  proposals_.Abandon();
+  for (auto& [id, slot] : reads_) slot->Set(Fail(ErrorCode::kNotLeader));
+}
+
+std::string RaftReplica::HardStateOfNonMember() const {
+  return EncodeHardState({{hard_state_.term, hard_state_.vote, LogIndex()}, {}});
 }
 
 ReplicaStatus RaftReplica::status() const {

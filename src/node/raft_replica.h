@@ -68,8 +68,25 @@ class RaftReplica final : public Replica {
   runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) override;
   ReplicaStatus status() const override;
 
+  /// Moves the group to these voters and learners, and answers when that is committed and the old
+  /// ones have no say any more [Raft §6]. Errors: kNotLeader, kProposalDropped (another change, or
+  /// a transfer of leadership, is under way), kInvalidArgument (not applied); kLeaderChanged,
+  /// kTimedOut (unknown).
+  runtime::Task<Status> ChangeMembership(std::vector<NodeId> voters, std::vector<NodeId> learners,
+                                         Instant deadline);
+  /// The configuration in force is committed, and not a joint one.
+  bool ConfigurationSettled() const;
+
+  /// Ends this replica's part in its group for good: it neither hears nor speaks. Who waits for a
+  /// proposal is answered kStopped (unknown); later requests kNoLeader.
+  void Stop();
+  /// What a replica that was taken out must still remember: its vote, and that it is no member.
+  std::string HardStateOfNonMember() const;
+
   const raft::Raft& core() const { return core_; }
   storage::Engine& engine() { return *engine_; }
+  /// Outlives a snapshot's installation as long as it is held.
+  std::shared_ptr<storage::Engine> shared_engine() { return engine_; }
   /// Messages that were not the protocol's, or denied what is committed: damage, or a node with
   /// another cluster's or an older data directory.
   std::uint64_t malformed_messages() const { return malformed_messages_; }

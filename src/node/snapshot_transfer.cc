@@ -62,6 +62,11 @@ void SnapshotTransfer::Start() {
                                   });
 }
 
+void SnapshotTransfer::Stop() {
+  scope_.Cancel();
+  incoming_.reset();
+}
+
 void SnapshotTransfer::Send(NodeId to) {
   if (sending_.insert(to).second) scope_.Spawn(Stream(to));
 }

@@ -38,6 +38,8 @@ class SnapshotTransfer {
   explicit SnapshotTransfer(RaftReplica& replica);
   ~SnapshotTransfer();
   void Start();
+  /// Gives up what is under way.
+  void Stop();
   /// Begins to bring `to` up to date, unless that is under way.
   void Send(NodeId to);
   std::uint64_t sent() const { return sent_; }

@@ -12,6 +12,8 @@ namespace {
 constexpr Duration kConnectTimeout = 1s;
 constexpr Duration kReconnectMin = 20ms;
 constexpr Duration kReconnectMax = 500ms;
+constexpr Duration kRefusedPause = 2s;
+constexpr Duration kGuestPatience = 4s;  // less than silence may last
 constexpr std::size_t kReadBytes = 256u << 10;
 
 std::string ErrorReply(std::uint64_t id, const Error& error) {
@@ -31,30 +33,33 @@ struct Transport::Peer {
   std::string queue;                        // encoded frames not yet given to the stream
   runtime::Notification wake;               // queue filled, or connection lost
   bool lost = false;
+  bool refused = false;
   bool answered = false;         // a sign of life since the last ping
   Accepted* accepted = nullptr;  // its newest connection to us
   bool heard = false;
   Instant last_heard{};
   LinkFault fault;
   runtime::Scope reader;
+  runtime::Scope loop;  // goes before the reader, whose tasks it starts
 };
 
 /// A connection that another made to us.
 struct Transport::Accepted {
-  explicit Accepted(std::unique_ptr<runtime::Stream> s, std::size_t& total)
-      : stream(std::move(s)), count(total) {
-    ++count;
+  Accepted(Transport& t, std::unique_ptr<runtime::Stream> s) : owner(t), stream(std::move(s)) {
+    ++owner.accepted_;
   }
   ~Accepted() {
-    --count;
-    if (from != nullptr && from->accepted == this) from->accepted = nullptr;
+    --owner.accepted_;
+    const auto peer = owner.peers_.find(from);
+    if (peer != owner.peers_.end() && peer->second->accepted == this)
+      peer->second->accepted = nullptr;
   }
   Accepted(const Accepted&) = delete;
   Accepted& operator=(const Accepted&) = delete;
 
+  Transport& owner;
   std::unique_ptr<runtime::Stream> stream;
-  std::size_t& count;
-  Peer* from = nullptr;  // null until its Hello came
+  NodeId from;  // 0 until its Hello came
   bool heard = false;
   runtime::Scope watch;
 };
@@ -66,10 +71,40 @@ Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_i
       cluster_id_(cluster_id),
       limits_(limits),
       next_call_(world.random().Next() >> 16) {
-  for (const MemberConfig& member : members) {
-    if (member.id == self) continue;
-    peers_.emplace(member.id, std::make_unique<Peer>(world.executor(), member));
+  self_info_.id = self;
+  for (const MemberConfig& member : members) SetPeer(member);
+}
+
+void Transport::SetPeer(const MemberConfig& member) {
+  if (member.id == self_) {
+    self_info_ = member;
+    return;
   }
+  auto& peer = peers_[member.id];
+  if (peer == nullptr) {
+    peer = std::make_unique<Peer>(world_.executor(), member);
+    if (started_) peer->loop.Spawn(ConnectLoop(peer.get()));
+    return;
+  }
+  const bool moved = peer->member.peer != member.peer;
+  peer->member = member;
+  if (!moved || peer->stream == nullptr) return;
+  peer->lost = true;
+  peer->stream->Close();
+  peer->wake.NotifyAll();
+}
+
+void Transport::RemovePeer(NodeId id) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  const std::unique_ptr<Peer> peer = std::move(found->second);
+  peers_.erase(found);
+  peer->loop.Cancel();
+  peer->reader.Cancel();
+  peer->stream.reset();
+  if (peer->accepted != nullptr) peer->accepted->stream->Close();
+  FailCalls(id);
+  if (on_lost_) on_lost_(id);
 }
 
 Transport::~Transport() { Stop(); }
@@ -78,6 +113,7 @@ void Transport::Stop() {
   scope_.Cancel();
   for (auto& [id, calls] : on_shard_call_) calls->answers.Cancel();
   for (auto& [id, peer] : peers_) {
+    peer->loop.Cancel();
     peer->reader.Cancel();
     peer->stream.reset();
   }
@@ -85,7 +121,8 @@ void Transport::Stop() {
 
 void Transport::Start(std::unique_ptr<runtime::Listener> listener) {
   scope_.Spawn(AcceptLoop(std::shared_ptr<runtime::Listener>(std::move(listener))));
-  for (auto& [id, peer] : peers_) scope_.Spawn(ConnectLoop(peer.get()));
+  started_ = true;
+  for (auto& [id, peer] : peers_) peer->loop.Spawn(ConnectLoop(peer.get()));
 }
 
 runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
@@ -102,8 +139,11 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     hello.set_cluster_id(cluster_id_);
     hello.set_from(self_.value);
     hello.set_to(peer->member.id.value);
+    hello.set_name(self_info_.name);
+    hello.set_address(ToText(self_info_.peer));
     peer->stream = std::move(*connected);
     peer->lost = false;
+    peer->refused = false;
     peer->queue.clear();
     net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kHello)},
                      hello.SerializeAsString(), peer->queue);
@@ -124,19 +164,37 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     peer->queue.clear();
     FailCalls(peer->member.id);
     if (on_lost_) on_lost_(peer->member.id);
+    if (peer->refused) pause = kRefusedPause;
     co_await runtime::Sleep(world_.executor(), pause);
+    pause = kReconnectMin;
   }
 }
 
 runtime::Task<void> Transport::ReadUntilClosed(Peer* peer) {
-  char nothing[64];
+  net::FrameDecoder decoder;
+  char bytes[256];
   for (;;) {
-    auto read = co_await peer->stream->Read(nothing);
+    auto read = co_await peer->stream->Read(bytes);
     if (!read || *read == 0) break;
     peer->answered = true;
+    decoder.Feed(std::string_view(bytes, *read));
+    for (auto next = decoder.Next(); next && *next; next = decoder.Next()) {
+      if ((*next)->type == static_cast<std::uint16_t>(FrameType::kRefusal)) {
+        OnRefusal(peer, (*next)->body);
+      }
+    }
   }
   peer->lost = true;
   peer->wake.NotifyAll();
+}
+
+void Transport::OnRefusal(Peer* peer, std::string_view body) {
+  peer::Refusal refusal;
+  if (!refusal.ParseFromArray(body.data(), static_cast<int>(body.size()))) return;
+  peer->refused = true;
+  world_.log().Error(
+      "node", "node {} refuses this one: {}", peer->member.id.value,
+      Describe({static_cast<ErrorCode>(refusal.error()), Outcome::kNotApplied, refusal.message()}));
 }
 
 // Counts pings, not time: a process that was held up must not blame the other for it. Injected
@@ -184,16 +242,89 @@ runtime::Task<void> Transport::CloseWhenSilent(Accepted* connection) {
   connection->stream->Close();
 }
 
-NodeId Transport::Introduced(const net::Frame& frame) const {
+Transport::Introduction Transport::Introduced(const net::Frame& frame) {
+  using Kind = Introduction::Kind;
   peer::Hello hello;
-  if (frame.type != static_cast<std::uint16_t>(FrameType::kHello)) return NodeId();
-  if (!hello.ParseFromString(frame.body) || hello.cluster_id() != cluster_id_) return NodeId();
+  if (frame.type != static_cast<std::uint16_t>(FrameType::kHello)) return {};
+  if (!hello.ParseFromString(frame.body)) return {};
   const NodeId from(hello.from());
-  return hello.to() == self_.value && peers_.contains(from) ? from : NodeId();
+  if (from == NodeId() && hello.to() == 0) {
+    if (hello.cluster_id() == cluster_id_ && on_guest_) return {.kind = Kind::kGuest};
+    return {.kind = Kind::kRefused, .refusal = {ErrorCode::kWrongCluster}};
+  }
+  if (hello.cluster_id() != cluster_id_ || hello.to() != self_.value || from == self_) return {};
+  if (peers_.contains(from)) return {.kind = Kind::kPeer, .from = from};
+  const auto address = runtime::ParseAddress(hello.address());
+  if (from == NodeId() || !on_stranger_ || !address) return {};
+  const MemberConfig stranger{.id = from, .name = hello.name(), .peer = *address, .etcd = {}};
+  Status known = on_stranger_(stranger);
+  if (!known) return {.kind = Kind::kRefused, .from = from, .refusal = std::move(known.error())};
+  SetPeer(stranger);
+  return {.kind = Kind::kPeer, .from = from};
+}
+
+void Transport::Welcome(Accepted* connection, NodeId from) {
+  connection->from = from;
+  // It made a new one, so it has given the one before up.
+  Accepted* before = std::exchange(peers_.at(from)->accepted, connection);
+  if (before != nullptr) before->stream->Close();
+}
+
+runtime::Task<void> Transport::Refuse(Accepted* connection, Error refusal) {
+  peer::Refusal message;
+  message.set_error(static_cast<std::uint32_t>(refusal.code));
+  message.set_message(refusal.message);
+  std::string bytes;
+  net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kRefusal)},
+                   message.SerializeAsString(), bytes);
+  auto written = co_await connection->stream->Write(std::move(bytes));
+  if (!written) co_return;
+  connection->stream->ShutdownWrite();
+  // Until it hangs up, or is silent: closing at once could take the message back.
+  char rest[1024];
+  for (std::size_t taken = 0; taken < kReadBytes;) {
+    auto read = co_await connection->stream->Read(rest);
+    if (!read || *read == 0) co_return;
+    taken += *read;
+  }
+}
+
+runtime::Task<void> Transport::ServeGuest(Accepted* connection, net::FrameDecoder* decoder) {
+  char bytes[4096];
+  for (;;) {
+    auto next = decoder->Next();
+    if (!next) co_return;
+    if (*next) {
+      peer::Call call;
+      if ((*next)->type != static_cast<std::uint16_t>(FrameType::kCall) ||
+          !call.ParseFromString((*next)->body) ||
+          call.method() != static_cast<std::uint32_t>(Method::kControl)) {
+        co_return;
+      }
+      const Instant deadline = world_.Now() + kGuestPatience;
+      auto answer = co_await on_guest_(NodeId(), std::move(*call.mutable_body()), deadline);
+      peer::Reply reply;
+      reply.set_id(call.id());
+      if (answer) reply.set_body(std::move(*answer));
+      std::string out;
+      net::EncodeFrame({.type = static_cast<std::uint16_t>(FrameType::kReply)},
+                       answer ? reply.SerializeAsString() : ErrorReply(call.id(), answer.error()),
+                       out);
+      auto written = co_await connection->stream->Write(std::move(out));
+      if (!written) co_return;
+      connection->stream->ShutdownWrite();
+      (void)co_await connection->stream->Read(bytes);
+      co_return;
+    }
+    auto read = co_await connection->stream->Read(bytes);
+    if (!read || *read == 0) co_return;
+    connection->heard = true;
+    decoder->Feed(std::string_view(bytes, *read));
+  }
 }
 
 runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream) {
-  Accepted connection(std::move(stream), accepted_);
+  Accepted connection(*this, std::move(stream));
   connection.watch.Spawn(CloseWhenSilent(&connection));
   net::FrameDecoder decoder;
   std::vector<char> buffer(kReadBytes);
@@ -211,19 +342,22 @@ runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream)
       }
       if (!*next) break;
       net::Frame frame = std::move(**next);
-      if (connection.from == nullptr) {
-        const NodeId from = Introduced(frame);
-        if (from == NodeId()) {
-          world_.log().Warn("node", "refused a connection from {}: {}",
-                            ToText(connection.stream->peer()),
-                            InfoOf(ErrorCode::kWrongCluster).cause);
+      if (connection.from == NodeId()) {
+        Introduction who = Introduced(frame);
+        if (who.kind == Introduction::Kind::kPeer) {
+          Welcome(&connection, who.from);
+          continue;
+        }
+        if (who.kind == Introduction::Kind::kGuest) {
+          co_await ServeGuest(&connection, &decoder);
           co_return;
         }
-        connection.from = peers_.at(from).get();
-        // It made a new one, so it has given the one before up.
-        Accepted* before = std::exchange(connection.from->accepted, &connection);
-        if (before != nullptr) before->stream->Close();
-        continue;
+        const bool polite = who.kind == Introduction::Kind::kRefused;
+        world_.log().Warn("node", "refused a connection from {}: {}",
+                          ToText(connection.stream->peer()),
+                          polite ? Describe(who.refusal) : InfoOf(ErrorCode::kWrongCluster).cause);
+        if (polite) co_await Refuse(&connection, std::move(who.refusal));
+        co_return;
       }
       if (frame.type == static_cast<std::uint16_t>(FrameType::kPing)) {
         std::string pong;
@@ -232,14 +366,16 @@ runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream)
         if (!written) co_return;
         continue;
       }
-      OnFrame(connection.from->member.id, frame.type, frame.deadline_ms, std::move(frame.body));
+      OnFrame(connection.from, frame.type, frame.deadline_ms, std::move(frame.body));
     }
   }
 }
 
 void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_ms,
                         std::string body) {
-  Peer& peer = *peers_.at(from);
+  const auto known = peers_.find(from);
+  if (known == peers_.end()) return;  // removed while this was on its way
+  Peer& peer = *known->second;
   peer.heard = true;
   peer.last_heard = world_.Now();
   switch (static_cast<FrameType>(type)) {
@@ -261,6 +397,7 @@ void Transport::OnFrame(NodeId from, std::uint16_t type, std::uint32_t deadline_
     case FrameType::kHello:
     case FrameType::kPing:
     case FrameType::kPong:
+    case FrameType::kRefusal:
       return;
   }
   // An unknown type is a newer version's: it does without an answer of ours.
@@ -343,7 +480,7 @@ bool Transport::Enqueue(NodeId to, FrameType type, std::string_view body,
   if (peer.stream == nullptr || peer.lost) return false;
   if (peer.fault.cut) return true;  // as the network would: it looks sent
   if (peer.fault.delay > Duration::zero()) {
-    scope_.Spawn(SendLater(&peer, type, std::string(body), deadline_ms, peer.fault.delay));
+    peer.loop.Spawn(SendLater(&peer, type, std::string(body), deadline_ms, peer.fault.delay));
     return true;
   }
   return Push(peer, type, body, deadline_ms);
@@ -414,7 +551,8 @@ std::vector<PeerStatus> Transport::peers() const {
                    .name = peer->member.name,
                    .connected = peer->stream != nullptr && !peer->lost,
                    .silent_for = peer->heard ? world_.Now() - peer->last_heard : Duration::max(),
-                   .fault = peer->fault});
+                   .fault = peer->fault,
+                   .refused = peer->refused});
   }
   return all;
 }

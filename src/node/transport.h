@@ -31,6 +31,7 @@ struct PeerStatus {
   bool connected = false;  ///< our connection to it stands
   Duration silent_for{};   ///< since anything came from it; max() if never
   LinkFault fault;
+  bool refused = false;  ///< it said that this node is not of its cluster (any more)
 };
 
 /// Messages to and from the other nodes. One connection per direction and peer; a node speaks only
@@ -53,9 +54,16 @@ class Transport {
     std::size_t accepted_max = 64;  ///< connections from others at once; over it they are refused
   };
 
+  /// `members` may include this node: what it tells strangers about itself.
   Transport(runtime::World& world, NodeId self, std::uint64_t cluster_id,
             const std::vector<MemberConfig>& members, Limits limits);
   ~Transport();
+
+  /// From now on there is this peer, at this address; one that is known by another is connected
+  /// anew. Itself is ignored, but for what it says when it introduces itself.
+  void SetPeer(const MemberConfig& member);
+  /// Ends all connections with it. Not from inside one of its handlers.
+  void RemovePeer(NodeId id);
 
   /// Set before Start.
   void OnMessage(FrameType type, MessageHandler handler) { on_message_[type] = std::move(handler); }
@@ -67,6 +75,14 @@ class Transport {
   void RemoveShard(ShardId shard);
   /// Called when the connection to a peer is lost.
   void OnLost(std::function<void(NodeId)> handler) { on_lost_ = std::move(handler); }
+
+  /// A node of this cluster that is no peer introduces itself: to become one, or to be refused with
+  /// the answer.
+  void OnStranger(std::function<Status(const MemberConfig&)> handler) {
+    on_stranger_ = std::move(handler);
+  }
+  /// The one call that a machine may make which is no node yet. `from` is 0.
+  void OnGuest(CallHandler handler) { on_guest_ = std::move(handler); }
 
   /// Accepts from `listener` and keeps connecting to every peer, until destroyed.
   void Start(std::unique_ptr<runtime::Listener> listener);
@@ -106,8 +122,18 @@ class Transport {
   runtime::Task<void> AcceptLoop(std::shared_ptr<runtime::Listener> listener);
   runtime::Task<void> ReadLoop(std::unique_ptr<runtime::Stream> stream);
   runtime::Task<void> CloseWhenSilent(Accepted* connection);
-  /// The node that `frame`, a connection's first, introduces; 0 if it is not let in.
-  NodeId Introduced(const net::Frame& frame) const;
+  /// Who `frame`, a connection's first, introduces.
+  struct Introduction {
+    enum class Kind : std::uint8_t { kNobody, kPeer, kGuest, kRefused };
+    Kind kind = Kind::kNobody;
+    NodeId from;
+    Error refusal{};
+  };
+  Introduction Introduced(const net::Frame& frame);
+  void Welcome(Accepted* connection, NodeId from);
+  runtime::Task<void> Refuse(Accepted* connection, Error refusal);
+  runtime::Task<void> ServeGuest(Accepted* connection, net::FrameDecoder* decoder);
+  void OnRefusal(Peer* peer, std::string_view body);
   runtime::Task<void> Serve(NodeId from, std::uint64_t call_id, CallHandler* handler,
                             std::string body, Instant deadline);
   runtime::Task<void> SendLater(Peer* peer, FrameType type, std::string body,
@@ -124,11 +150,15 @@ class Transport {
   const NodeId self_;
   const std::uint64_t cluster_id_;
   const Limits limits_;
+  MemberConfig self_info_;
+  bool started_ = false;
   std::map<NodeId, std::unique_ptr<Peer>> peers_;
   std::map<FrameType, MessageHandler> on_message_;
   std::map<Method, CallHandler> on_call_;
   std::map<ShardId, std::unique_ptr<ShardCalls>> on_shard_call_;
   std::function<void(NodeId)> on_lost_;
+  std::function<Status(const MemberConfig&)> on_stranger_;
+  CallHandler on_guest_;
   std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked
   std::map<std::uint64_t, PendingCall> calls_;
   std::size_t accepted_ = 0;

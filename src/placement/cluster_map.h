@@ -59,6 +59,7 @@ struct Keyspace {
 struct ClusterMap {
   std::uint64_t version = 0;
   std::uint64_t next_shard = 16;  ///< below it: control (0), main (1), and room
+  std::uint64_t next_node = 1;    ///< an id below it that is not in `nodes` is of one that was removed
   std::map<NodeId, NodeInfo> nodes;
   std::map<std::string, Keyspace, std::less<>> keyspaces;
   friend bool operator==(const ClusterMap&, const ClusterMap&) = default;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -12,6 +13,12 @@
 #include "runtime/task.h"
 
 namespace coterie::runtime {
+
+/// What this process has taken of the machine; zero where that is not measured (in simulation).
+struct ProcessUsage {
+  std::uint64_t resident_bytes = 0;
+  Duration cpu{};  ///< user and system, since it started
+};
 
 /// Everything one node may do to the outside, and the only way to do it. Two implementations: real/
 /// (one epoll loop on one thread, a small pool for blocking work) and sim/ (all nodes on one
@@ -27,6 +34,7 @@ class World {
   virtual Network& network() = 0;
   virtual Disk& disk() = 0;
   virtual Logger& log() = 0;
+  virtual ProcessUsage Usage() { return {}; }
   /// Runs `work` off the reactor (in simulation: inline, after a simulated delay) and resumes when
   /// it is done. `work` owns everything it touches: it may outlive the awaiting frame.
   virtual Task<void> Offload(std::function<void()> work) = 0;

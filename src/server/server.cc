@@ -1,53 +1,190 @@
 #include "server/server.h"
 
+#include <set>
+#include <string>
+#include <vector>
+
 #include "door/admin/admin_door.h"
 #include "door/etcd/etcd_door.h"
+#include "door/redis/ordered_commands.h"
+#include "door/redis/redis_door.h"
+#include "node/gossip.h"
+#include "node/journal.h"
+#include "node/leaderless/replicas.h"
+#include "node/paxos/paxos_keyspaces.h"
+#include "node/transport.h"
+#include "runtime/scope.h"
 
 namespace coterie::server {
 
+using keyspace::Replication;
+using node::Journal;
+using runtime::Task;
+
 struct Server::Parts {
+  ~Parts() {
+    if (node) node->transport().Stop();  // its tasks run handlers of the members below
+  }
+
+  Task<Status> OpenKeyspaces(runtime::World* world);
+  void OpenDoors(runtime::World& world, std::unique_ptr<runtime::Listener> etcd_listener,
+                 std::unique_ptr<runtime::Listener> redis_listener,
+                 std::unique_ptr<runtime::Listener> admin_listener);
+  void OpenRedisDoor(runtime::World& world, std::unique_ptr<runtime::Listener> listener);
+  door::redis::OrderedCommands::Parts OrderedParts();
+  Task<void> FollowMap();
+
   std::unique_ptr<node::Node> node;
+  std::unique_ptr<node::Gossip> gossip;
+  std::unique_ptr<Journal> leaderless_journal;
+  std::unique_ptr<node::LeaderlessReplicas> leaderless;
+  std::unique_ptr<Journal> paxos_journal;
+  std::unique_ptr<node::PaxosKeyspaces> paxos;
+
   std::unique_ptr<door::etcd::EtcdDoor> etcd;
+  std::unique_ptr<door::redis::OrderedCommands> ordered;
+  std::unique_ptr<door::redis::OrderedCommands> conditional;
+  std::unique_ptr<door::redis::RedisDoor> redis;
   std::unique_ptr<door::admin::AdminDoor> admin;
   net::GrpcMethods etcd_methods;
   net::GrpcMethods no_methods;
   std::unique_ptr<net::HttpServer> etcd_server;
   std::unique_ptr<net::HttpServer> admin_server;
+  std::set<std::string, std::less<>> swept;  // raft keyspaces whose expired strings are removed
+  runtime::Scope scope;
 };
 
-runtime::Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world,
-                                                             node::NodeConfig config,
-                                                             storage::EngineFactory engines) {
+Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world, node::NodeConfig config,
+                                                    storage::EngineFactory engines) {
   auto parts = std::make_unique<Parts>();
   COT_CO_ASSIGN(auto etcd_listener, world.network().Listen(config.etcd_listen));
+  std::unique_ptr<runtime::Listener> redis_listener;
+  if (config.redis_listen.port != 0) {
+    COT_CO_ASSIGN(redis_listener, world.network().Listen(config.redis_listen));
+  }
   COT_CO_ASSIGN(auto admin_listener, world.network().Listen(config.admin_listen));
   COT_CO_ASSIGN(parts->node, co_await node::Node::Start(world, config, std::move(engines)));
+  COT_CO_TRY(co_await parts->OpenKeyspaces(&world));
+  parts->OpenDoors(world, std::move(etcd_listener), std::move(redis_listener),
+                   std::move(admin_listener));
+  parts->scope.Spawn(parts->FollowMap());
+  co_return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
 
+Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
+  const NodeId self = node->config().id;
+  const std::string dir = node->config().data_dir;
+  gossip = std::make_unique<node::Gossip>(*world, node->transport(), self);
+  gossip->Start();
+  leaderless_journal = std::make_unique<Journal>(*world, node->wal(), Journal::kLeaderless,
+                                                 node->TakeJournal(Journal::kLeaderless));
+  node::LeaderlessReplicas::Host host{.world = *world,
+                                      .transport = node->transport(),
+                                      .journal = *leaderless_journal,
+                                      .control = node->control(),
+                                      .detector = *gossip,
+                                      .self = self,
+                                      .actor = clock::MakeActor(self, node->incarnation()),
+                                      .dir = dir + "/cells",
+                                      .engines = node->engines()};
+  COT_CO_ASSIGN(leaderless, co_await node::LeaderlessReplicas::Open(host, {}));
+  paxos_journal = std::make_unique<Journal>(*world, node->wal(), Journal::kPaxos,
+                                            node->TakeJournal(Journal::kPaxos));
+  COT_CO_ASSIGN(paxos, co_await node::PaxosKeyspaces::Open(
+                           *world, self, node->control(), node->transport(), *paxos_journal,
+                           node->engines(), dir + "/registers", gossip.get()));
+  co_return Ok();
+}
+
+void Server::Parts::OpenDoors(runtime::World& world,
+                              std::unique_ptr<runtime::Listener> etcd_listener,
+                              std::unique_ptr<runtime::Listener> redis_listener,
+                              std::unique_ptr<runtime::Listener> admin_listener) {
+  const node::NodeConfig& config = node->config();
   door::etcd::EtcdDoorOptions etcd_options;
   etcd_options.request_timeout = config.request_timeout;
   etcd_options.request_bytes_max = config.request_bytes_max;
-  parts->etcd = std::make_unique<door::etcd::EtcdDoor>(*parts->node, etcd_options);
-  parts->etcd->Register(parts->etcd_methods);
-  parts->admin = std::make_unique<door::admin::AdminDoor>(*parts->node, std::string(kVersion));
+  etcd = std::make_unique<door::etcd::EtcdDoor>(*node, etcd_options);
+  etcd->Register(etcd_methods);
+  etcd_server =
+      std::make_unique<net::HttpServer>(world, net::HttpLimits{}, etcd_methods, etcd->Http());
+  etcd_server->Serve(std::move(etcd_listener));
 
-  parts->etcd_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{},
-                                                         parts->etcd_methods, parts->etcd->Http());
-  parts->etcd_server->Serve(std::move(etcd_listener));
-  parts->admin_server = std::make_unique<net::HttpServer>(world, net::HttpLimits{},
-                                                          parts->no_methods, parts->admin->Http());
-  parts->admin_server->Serve(std::move(admin_listener));
-  co_return std::unique_ptr<Server>(new Server(std::move(parts)));
+  if (redis_listener) OpenRedisDoor(world, std::move(redis_listener));
+
+  door::admin::AdminParts admin_parts;
+  admin_parts.control = &node->control();
+  admin_parts.leaderless = leaderless.get();
+  admin_parts.detector = gossip.get();
+  admin_parts.tombstones = [this](const placement::Keyspace& keyspace) {
+    std::uint64_t sum = 0;
+    for (const placement::Shard& shard : keyspace.shards) {
+      if (leaderless->store().HasShard(shard.id)) sum += leaderless->store().tombstones(shard.id);
+    }
+    return sum;
+  };
+  admin = std::make_unique<door::admin::AdminDoor>(*node, std::string(kVersion), admin_parts);
+  admin_server =
+      std::make_unique<net::HttpServer>(world, net::HttpLimits{}, no_methods, admin->Http());
+  admin_server->Serve(std::move(admin_listener));
+}
+
+door::redis::OrderedCommands::Parts Server::Parts::OrderedParts() {
+  door::redis::OrderedCommands::Parts parts;
+  parts.raft = [this](std::string_view name) -> node::KvKeyspace* {
+    const placement::Keyspace* keyspace = node->control().map()->Find(name);
+    if (keyspace == nullptr || keyspace->promise.replication != Replication::kRaft) return nullptr;
+    return node->kv(keyspace->shards.front().id);
+  };
+  parts.paxos = [this](std::string_view name) { return paxos->Find(name); };
+  parts.pass_on = [this](door::redis::Context context, door::redis::OwnedWords words) {
+    return redis->PassOn(std::move(context), std::move(words));
+  };
+  return parts;
+}
+
+void Server::Parts::OpenRedisDoor(runtime::World& world,
+                                  std::unique_ptr<runtime::Listener> listener) {
+  ordered = std::make_unique<door::redis::OrderedCommands>(world, OrderedParts());
+  door::redis::RedisDoorOptions options;
+  options.self = node->config().id;
+  options.control = &node->control();
+  options.leaderless = leaderless.get();
+  options.transport = &node->transport();
+  options.ordered = ordered.get();
+  options.conditional = conditional.get();
+  options.detector = gossip.get();
+  redis = std::make_unique<door::redis::RedisDoor>(world, std::move(options));
+  redis->Serve(std::move(listener));
+}
+
+/// Keeps what is not told by the map itself in step with it.
+Task<void> Server::Parts::FollowMap() {
+  for (;;) {
+    const placement::ClusterMapPtr map = node->control().map();
+    std::vector<NodeId> members;
+    for (const auto& [id, info] : map->nodes) members.push_back(id);
+    gossip->SetMembers(std::move(members));
+    for (const auto& [name, keyspace] : map->keyspaces) {
+      const bool ours = ordered && keyspace.promise.replication == Replication::kRaft;
+      if (ours && swept.insert(name).second) ordered->SweepExpired(name);
+    }
+    co_await node->control().changed().Wait();
+  }
 }
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() = default;
 
-runtime::Task<void> Server::Stop(Instant deadline) {
+Task<void> Server::Stop(Instant deadline) {
   co_await parts_->node->PrepareToStop(deadline);
+  if (parts_->redis) co_await parts_->redis->Drain(deadline);
   co_await parts_->etcd_server->Drain(deadline);
+  co_await parts_->leaderless->PrepareToStop(deadline);
 }
 
 node::Node& Server::node() { return *parts_->node; }
+node::LeaderlessReplicas& Server::leaderless() { return *parts_->leaderless; }
 
 }  // namespace coterie::server

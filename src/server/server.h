@@ -8,6 +8,10 @@
 #include "runtime/world.h"
 #include "storage/engine.h"
 
+namespace coterie::node {
+class LeaderlessReplicas;
+}
+
 namespace coterie::server {
 
 inline constexpr std::string_view kVersion = "0.1.0";
@@ -27,6 +31,7 @@ class Server {
   runtime::Task<void> Stop(Instant deadline);
 
   node::Node& node();
+  node::LeaderlessReplicas& leaderless();
 
  private:
   struct Parts;

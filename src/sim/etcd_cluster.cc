@@ -25,7 +25,12 @@ class EtcdCluster final : public Cluster {
     for (std::uint32_t i = 0; i < plan.replicas; ++i) {
       const std::string host = fmt::format("10.0.0.{}", i + 1);
       const std::string name = fmt::format("n{}", i + 1);
-      members.push_back({NodeId(i + 1), name, {host, 7071}, {host, 2379}});
+      members.push_back({.id = NodeId(i + 1),
+                         .name = name,
+                         .peer = {host, 7071},
+                         .etcd = {host, 2379},
+                         .redis = {host, 6379},
+                         .admin = {host, 7070}});
       nodes_.push_back(simulation.AddNode(name, host));
     }
     // Small numbers, so that a short run cuts its log, rolls its segments and sends snapshots.
@@ -40,7 +45,9 @@ class EtcdCluster final : public Cluster {
       config.data_dir = "/data";
       config.peer_listen = member.peer;
       config.etcd_listen = member.etcd;
-      config.admin_listen = {member.peer.host, 7070};
+      config.redis_listen = member.redis;
+      config.admin_listen = member.admin;
+      config.default_keyspaces = DemoKeyspaces();
       config.members = members;
       config.request_timeout = plan.request_timeout;
       config.wal_segment_bytes = 64u << 10;
@@ -58,6 +65,12 @@ class EtcdCluster final : public Cluster {
 
   std::unique_ptr<KvClient> NewClient(World& world, std::uint32_t i) override {
     return NewEtcdClient(world, configs_[i].etcd_listen);
+  }
+
+  bool has_redis() const override { return true; }
+  std::unique_ptr<RedisClient> NewRedisClient(World& world, std::uint32_t i,
+                                              std::uint32_t database) override {
+    return std::make_unique<RedisClient>(world, configs_[i].redis_listen, database);
   }
 
   std::string Divergence(std::span<const std::uint32_t> core) override {

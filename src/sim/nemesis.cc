@@ -184,6 +184,7 @@ void Nemesis::ApplyClock(std::uint32_t replica) {
   runtime::ClockKnobs knobs;
   knobs.offset_ns = Amount(FaultKind::kClockJump, replica);
   knobs.drift_ppb = Amount(FaultKind::kClockDrift, replica);
+  knobs.honest = knobs.offset_ns == 0;  // nobody has told a clock that jumps
   simulation_.SetClock(cluster_.node(replica), knobs);
 }
 

@@ -281,6 +281,9 @@ void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
           index_.Compact(note.shard, note.index, note.term);
         }
         break;
+      case RecordType::kReset:
+        index_.Reset(note.shard, note.index, note.term);
+        break;
       default:
         COT_ASSERT(false);
     }

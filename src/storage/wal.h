@@ -42,6 +42,8 @@ class WalBatch {
   /// other than that entry's (a snapshot was installed, [Raft §7]), it discards them all, and the
   /// next entry must be `index` + 1. An `index` that is compacted already changes nothing.
   void PutCompaction(ShardId shard, LogIndex index, Term term);
+  /// The shard's log begins anew: all entries are gone, and the next is 1. Its hard state stays.
+  void PutReset(ShardId shard);
   /// Adds the other's records behind these.
   void Add(WalBatch other);
   bool empty() const { return notes_.empty(); }

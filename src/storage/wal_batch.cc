@@ -26,6 +26,11 @@ void WalBatch::PutCompaction(ShardId shard, LogIndex index, Term term) {
   wal::PutCompaction(frame_, shard, index, term);
 }
 
+void WalBatch::PutReset(ShardId shard) {
+  Begin(shard, static_cast<std::uint8_t>(wal::RecordType::kReset), {}, {});
+  wal::PutReset(frame_, shard, {}, {});
+}
+
 void WalBatch::Add(WalBatch other) {
   if (empty()) {
     *this = std::move(other);

@@ -82,6 +82,13 @@ void PutCompaction(std::string& out, ShardId shard, LogIndex index, Term term) {
   PutVarint(out, term.value);
 }
 
+void PutReset(std::string& out, ShardId shard, LogIndex index, Term term) {
+  PutType(out, RecordType::kReset);
+  PutVarint(out, shard.value);
+  PutVarint(out, index.value);
+  PutVarint(out, term.value);
+}
+
 namespace {
 
 std::unexpected<Error> CutOff() { return Fail(ErrorCode::kCorruptLog, "a record is cut off"); }

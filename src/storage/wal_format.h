@@ -68,6 +68,7 @@ void PutEntry(std::string& out, ShardId shard, LogIndex index, Term term, std::u
               std::string_view payload);
 void PutHardState(std::string& out, ShardId shard, std::string_view hard_state);
 void PutCompaction(std::string& out, ShardId shard, LogIndex index, Term term);
+void PutReset(std::string& out, ShardId shard, LogIndex index, Term term);
 
 /// Takes one record from the front of `in`. Errors: kCorruptLog (cut off), kNewerData (unknown
 /// type).

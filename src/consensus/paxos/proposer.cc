@@ -67,6 +67,7 @@ void Proposer::Change(ChangeFunction change, Instant now) {
 void Proposer::StartTry(Instant now) {
   ++tries_;
   heard_.clear();
+  phase_began_ = now;
   retry_at_ = Instant::max();
   resend_at_ = now + config_.resend_interval;
   if (prepared_) {
@@ -115,6 +116,7 @@ void Proposer::Decide(Ballot ballot, const Value& current, bool settled, Instant
     // It may have been folded in and then forgotten among the changes of many other nodes.
     output_.finished = Finished{.decided = false, .maybe_applied = true, .value = {}};
     role_ = Idle{};
+    change_ = nullptr;
     return;
   }
   const ChangeId id = ballots_.NextChange();
@@ -140,6 +142,7 @@ void Proposer::SendAccept(Ballot ballot, Value value, std::uint64_t number, bool
                     .ours = ours,
                     .accepted = {}};
   heard_.clear();
+  phase_began_ = now;
   resend_at_ = now + config_.resend_interval;
   SendToSilent();
 }
@@ -169,11 +172,13 @@ void Proposer::OnRefused(NodeId from, const Refused& refused, Instant now) {
   RetryLater(now);
 }
 
+// Whoever promised more has a phase to go: it gets the time that this phase took, at least.
 void Proposer::RetryLater(Instant now) {
   if (retry_at_ != Instant::max()) return;
-  const int doublings = std::min(tries_ - 1, 16);
-  const Duration most = std::min(config_.backoff_max, config_.backoff_min * (1 << doublings));
-  retry_at_ = now + Duration(random_.Between(0, most.count()));
+  const Duration phase = std::clamp(now - phase_began_, config_.backoff_min, config_.backoff_max);
+  const int doublings = std::min(tries_, 16);
+  const Duration most = std::min(config_.backoff_max, phase * (1 << doublings));
+  retry_at_ = now + Duration(random_.Between(phase.count(), std::max(phase, most).count()));
 }
 
 void Proposer::OnStaleEpoch(const StaleEpoch& stale) {

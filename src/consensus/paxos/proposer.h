@@ -121,6 +121,7 @@ class Proposer {
   bool maybe_applied_ = false;      ///< an earlier try may have left the change at an acceptor
   int tries_ = 0;
   std::set<NodeId> heard_;  ///< voters that answered this try
+  Instant phase_began_{};
   Instant retry_at_ = Instant::max();
   Instant resend_at_ = Instant::max();
   Output output_;

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <optional>
 
+#include "door/admin/json_text.h"
+#include "door/admin/reply.h"
 #include "node/transport.h"
 
 namespace coterie::door::admin {
@@ -37,36 +39,67 @@ net::HttpResponse Refusal(int status, const Error& error) {
 
 }  // namespace
 
-AdminDoor::AdminDoor(node::Node& node, std::string version)
-    : node_(node), version_(std::move(version)) {}
+AdminDoor::AdminDoor(node::Node& node, std::string version, AdminParts parts)
+    : node_(node), version_(std::move(version)), parts_(std::move(parts)) {}
 
 net::HttpHandler AdminDoor::Http() {
   return [this](net::HttpRequest request) { return Handle(std::move(request)); };
 }
 
 runtime::Task<net::HttpResponse> AdminDoor::Handle(net::HttpRequest request) {
-  if (request.path == "/fault") {
+  const std::string_view path = request.path;
+  const bool changes = request.method != "GET" && request.method != "HEAD";
+  if (path == "/fault") {
     if (request.method != "POST") co_return net::HttpResponse{.status = 405, .body = "POST only\n"};
     co_return Fault(request);
   }
-  if (request.method != "GET" && request.method != "HEAD") {
-    co_return net::HttpResponse{.status = 405, .body = "GET only\n"};
+  if (path == "/keyspaces" || path.starts_with("/keyspaces/") || path == "/nodes" ||
+      path.starts_with("/nodes/")) {
+    if (parts_.control == nullptr) {
+      co_return Refuse(ErrorCode::kUnimplemented, "This node keeps no cluster map.");
+    }
+    if (changes) {
+      if (Status may = CheckMayChange(request); !may) co_return Refuse(may.error());
+    }
+    const bool nodes = path.starts_with("/nodes");
+    auto task = nodes ? Nodes(std::move(request)) : Keyspaces(std::move(request));
+    net::HttpResponse response = co_await std::move(task);
+    co_return response;
   }
-  if (request.path == "/status") {
-    co_return net::HttpResponse{.content_type = "application/json",
-                                .body = StatusJson(node_, version_)};
+  if (changes) co_return net::HttpResponse{.status = 405, .body = "GET only\n"};
+  if (path == "/status") {
+    co_return net::HttpResponse{.content_type = std::string(kJsonType),
+                                .body = StatusJson(node_, version_, parts_)};
   }
-  if (request.path == "/metrics") {
+  if (path == "/metrics") {
     co_return net::HttpResponse{.content_type = "text/plain; version=0.0.4",
-                                .body = MetricsText(node_, version_)};
+                                .body = MetricsText(node_, version_, parts_)};
   }
-  if (request.path == "/healthz") {
+  if (path == "/healthz") {
     const Instant deadline = node_.world().Now() + 1s;
     auto able = co_await node_.replica().ReadBarrier(deadline);
     if (able) co_return net::HttpResponse{.body = "ok\n"};
     co_return Refusal(503, able.error());
   }
-  co_return net::HttpResponse{.status = 404, .body = "/status /healthz /metrics /fault\n"};
+  co_return net::HttpResponse{.status = 404,
+                              .body = "/status /healthz /metrics /keyspaces /nodes /fault\n"};
+}
+
+Instant AdminDoor::Deadline() const { return node_.world().Now() + node_.config().request_timeout; }
+
+Status AdminDoor::CheckMayChange(const net::HttpRequest& request) const {
+  // A page that a browser on this machine shows could send here, too; browsers say where from.
+  for (const auto& [name, value] : request.headers) {
+    if (name == "origin") {
+      return Fail(ErrorCode::kPermissionDenied, "Web pages may not change a cluster.");
+    }
+  }
+  const runtime::Address& address = node_.config().admin_listen;
+  if (node_.config().demo || IsLoopback(address.host)) return Ok();
+  return Fail(ErrorCode::kPermissionDenied,
+              fmt::format("There is no authentication yet: changes are taken on a loopback address "
+                          "only, and this node's admin door listens on {}.",
+                          ToText(address)));
 }
 
 net::HttpResponse AdminDoor::Fault(const net::HttpRequest& request) {
@@ -98,6 +131,19 @@ net::HttpResponse AdminDoor::Fault(const net::HttpRequest& request) {
     return {.body = "ok\n"};
   }
   return Refusal(400, Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied, "no such peer"});
+}
+
+bool IsLoopback(std::string_view host) {
+  if (host == "::1") return true;
+  int dots = 0;
+  for (const char c : host) {
+    if (c == '.') {
+      ++dots;
+    } else if (c < '0' || c > '9') {
+      return false;
+    }
+  }
+  return dots == 3 && host.starts_with("127.");
 }
 
 }  // namespace coterie::door::admin

@@ -18,6 +18,7 @@ constexpr std::size_t kKeysAtOnce = 1024;  // looked at before others have their
 constexpr std::size_t kRemovedAtOnce = 128;
 constexpr std::uint64_t kCellsAtOnce = 20000;  // removed by one mutation, which names them all
 constexpr std::size_t kFlushTurns = 32;        // of a shard's FLUSHDB, a mutation each, in one call
+constexpr std::size_t kRandomStep = 64;
 constexpr std::size_t kScanMax = 10000;        // keys looked at by one SCAN
 /// Another node's part of a SCAN goes on behind this key: a word of ours behind Redis's own.
 constexpr std::string_view kAfter = "after";
@@ -257,11 +258,10 @@ std::string CellCommands::RandomKeyHere(const Context& context, ShardId shard) {
   std::string out;
   Reply reply(out, context.protocol);
   std::string& after = random_after_[shard];
-  const std::size_t step = 1 + world_.random().Below(64);
   for (int round = 0; round < 2; ++round) {
-    std::vector<std::string> keys = leaderless_.store().Keys(shard, after, step);
+    const std::vector<std::string> keys = leaderless_.store().Keys(shard, after, kRandomStep);
     if (!keys.empty()) {
-      after = keys.back();
+      after = keys[world_.random().Below(keys.size())];
       reply.Bulk(after);
       return out;
     }

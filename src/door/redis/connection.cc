@@ -268,6 +268,7 @@ runtime::Task<void> Connection::Acknowledge() {
   std::size_t copied = 0;
   for (std::size_t i = 0; i < held_.size(); ++i) {
     const Held held = held_[i];
+    if (door_.options.leaderless->IsAcknowledged(held.ticket)) continue;
     Status status = co_await door_.options.leaderless->Acknowledged(held.ticket, context_.deadline);
     if (status) continue;
     settled.append(out_, copied, held.begin - copied);

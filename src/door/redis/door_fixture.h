@@ -24,8 +24,8 @@ using net::test::TestWorld;
 /// One node: its control keyspace, replicas, connections to the others, and door.
 struct Machine {
   Machine(TestWorld& world, NodeId self, const std::vector<node::MemberConfig>& members,
-          StandInControl& shared, RedisDoorLimits limits)
-      : control(shared),
+          placement::ClusterMapPtr map, RedisDoorLimits limits)
+      : control(world, std::move(map)),
         leaderless(world, control, self),
         transport(world, self, 7, members, {}),
         door(world, {.self = self,
@@ -38,7 +38,7 @@ struct Machine {
   }
   ~Machine() { transport.Stop(); }
 
-  StandInControl& control;
+  StandInControl control;  // nodes learn of a new map each in its own time
   StandInLeaderless leaderless;
   node::Transport transport;
   RedisDoor door;
@@ -128,7 +128,8 @@ class DoorTest : public testing::Test {
                          .name = "n" + std::to_string(i),
                          .peer = {"10.0.0." + std::to_string(i), 7071}});
     for (const node::MemberConfig& member : members)
-      machines.push_back(std::make_unique<Machine>(world, member.id, members, control, limits));
+      machines.push_back(
+          std::make_unique<Machine>(world, member.id, members, control.map(), limits));
     world.executor().RunFor(2s);  // connections between them stand
   }
   Machine& machine(std::size_t n) { return *machines[n - 1]; }

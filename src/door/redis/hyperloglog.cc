@@ -14,7 +14,7 @@ constexpr int kIndexBits = 14;
 constexpr int kRankBits = 64 - kIndexBits;  // q in [Ertl]
 constexpr double kRegisters = 1 << kIndexBits;
 
-/// The share of registers that are still zero, as the series of [Ertl eq. 12] counts them.
+/// The share of registers that are still zero, as the series sigma of [Ertl] counts them.
 double Sigma(double x) {
   if (x == 1.0) return std::numeric_limits<double>::infinity();
   double y = 1;
@@ -28,7 +28,7 @@ double Sigma(double x) {
   return z;
 }
 
-/// The same for registers at the highest rank [Ertl eq. 13].
+/// The same for registers at the highest rank: tau.
 double Tau(double x) {
   if (x == 0.0 || x == 1.0) return 0.0;
   double y = 1;

@@ -7,7 +7,7 @@
 namespace coterie::door::redis {
 
 /// HyperLogLog with 2^14 registers of ranks 0 to 51: standard error 1.04 / sqrt(2^14) = 0.81 %
-/// [HyperLogLog §2]. Elements are hashed with XXH3 (64 bits); that never changes, or stored
+/// [HyperLogLog]. Elements are hashed with XXH3 (64 bits); that never changes, or stored
 /// registers would count elements anew.
 using HllRanks = std::array<std::uint8_t, 16384>;
 
@@ -17,7 +17,7 @@ struct HllPlace {
 };
 HllPlace HllPlaceOf(std::string_view element);
 /// How many different elements were added, by Ertl's estimator, which needs neither corrections for
-/// small numbers nor tables [Ertl §2].
+/// small numbers nor tables [Ertl].
 std::uint64_t HllEstimate(const HllRanks& ranks);
 
 }  // namespace coterie::door::redis

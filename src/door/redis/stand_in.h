@@ -25,7 +25,9 @@ namespace coterie::door::redis {
 /// The map is what the test adds; nothing changes it but the test.
 class StandInControl final : public node::Control {
  public:
-  explicit StandInControl(runtime::World& world) : changed_(world.executor()) {}
+  explicit StandInControl(runtime::World& world,
+                          placement::ClusterMapPtr map = std::make_shared<placement::ClusterMap>())
+      : map_(std::move(map)), changed_(world.executor()) {}
 
   /// Adds a keyspace whose every shard has active replicas on `nodes`.
   void Add(keyspace::Promise promise, const std::vector<NodeId>& nodes, std::size_t shards = 4) {
@@ -59,7 +61,7 @@ class StandInControl final : public node::Control {
  private:
   static runtime::Task<Status> Refuse() { co_return Fail(ErrorCode::kUnimplemented); }
 
-  placement::ClusterMapPtr map_ = std::make_shared<placement::ClusterMap>();
+  placement::ClusterMapPtr map_;
   runtime::Notification changed_;
 };
 
@@ -151,7 +153,7 @@ class StandInLeaderless final : public node::Leaderless {
     return node::WriteTicket{at_once ? 0 : ++tickets_};
   }
   bool IsAcknowledged(node::WriteTicket ticket) const override {
-    return ticket.number == 0 || !hold;
+    return ticket.number == 0 || (!hold && !acknowledge_error);
   }
   runtime::Task<Status> Acknowledged(node::WriteTicket ticket, Instant deadline) override {
     while (ticket.number != 0 && hold) {

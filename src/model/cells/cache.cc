@@ -109,7 +109,7 @@ Place Store::State::Locate(Object& object, Kind kind, std::string_view element) 
   Collection& rest = object.Rest();
   std::string name = ElementName(kind, element);
   auto at = rest.elements.find(name);
-  if (at == rest.elements.end() && !rest.complete && rest.counts.cells <= kWholeCellsMax) {
+  if (at == rest.elements.end() && !rest.complete && rest.counts.cells <= options.whole_cells_max) {
     Complete(object);
     at = rest.elements.find(name);
   }
@@ -179,6 +179,11 @@ void Store::State::Evict(Object& object) {
   const auto at = shard.objects.find(object.key);
   COT_ASSERT(at != shard.objects.end());
   shard.objects.erase(at);
+}
+
+void Store::State::FinishEdit() {
+  for (Object* object : edited) object->edited = false;
+  edited.clear();
 }
 
 void Store::State::Trim() {

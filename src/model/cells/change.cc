@@ -65,7 +65,8 @@ void SettleElement(const Place& place, const Before& before, bool exists, bool l
     const std::int64_t amount = live ? AmountOf(*place.cell) : 0;
     // Two's complement: what was added can be taken off again whatever the sum.
     std::int64_t& sum = rest.counts.operation_sum;
-    sum = WrappingAdd(sum, static_cast<std::int64_t>(0 - static_cast<std::uint64_t>(before.amount)));
+    sum =
+        WrappingAdd(sum, static_cast<std::int64_t>(0 - static_cast<std::uint64_t>(before.amount)));
     sum = WrappingAdd(sum, amount);
   }
   if (place.kind == Kind::kScored && rest.complete) {

@@ -10,14 +10,14 @@ Edit::Edit(Store& store, ShardId id, Dot dot, HybridTime time) {
   state_ = std::make_unique<State>(*store.state_, *shard, dot, time);
 }
 
-Edit::~Edit() { COT_ASSERT(state_->taken || state_->mutation.cells.empty()); }
+Edit::~Edit() { COT_ASSERT(state_->finished || state_->mutation.cells.empty()); }
 
 bool Edit::empty() const { return state_->mutation.cells.empty(); }
 
 Mutation Edit::Take() {
   COT_ASSERT(!empty());
-  COT_ASSERT(!state_->taken);
-  state_->taken = true;
+  COT_ASSERT(!state_->finished);
+  state_->Finish();
   state_->shard.applied.Include(state_->dot);
   return std::move(state_->mutation);
 }
@@ -45,7 +45,13 @@ void Edit::State::Enter(const Place& place, crdt::Cell delta) {
   } else {
     crdt::Join(cell, std::move(delta), crdt::Merge::kKeepAll);
   }
+  Settle(place, before);
+}
+
+void Edit::State::Settle(const Place& place, const Before& before) {
   store.Settle(place, before);
+  if (std::exchange(place.object->edited, true)) return;
+  store.edited.push_back(place.object);
 }
 
 void Edit::State::Amend(const Place& place, crdt::Cell later) {
@@ -60,15 +66,13 @@ void Edit::State::Amend(const Place& place, crdt::Cell later) {
   const Before before = store.Look(place);
   crdt::Amend(*place.cell, *delta, std::move(later), dot);
   bytes = crdt::Encode(*delta);
-  store.Settle(place, before);
+  Settle(place, before);
 }
 
 void Edit::State::Assign(const Place& place, std::string value) {
   Enter(place, crdt::Assign(*place.cell, dot, time, std::move(value)));
 }
-void Edit::State::Remove(const Place& place) {
-  Enter(place, crdt::Remove(*place.cell, dot, time));
-}
+void Edit::State::Remove(const Place& place) { Enter(place, crdt::Remove(*place.cell, dot, time)); }
 void Edit::State::Add(const Place& place, std::int64_t amount) {
   Enter(place, crdt::Add(*place.cell, dot, time, amount));
 }
@@ -160,8 +164,8 @@ Status Edit::SetStringOver(std::string_view key, const VersionVector& context,
   Object& object = state.Open(key);
   state.EraseOthers(object);
   const Place place = state.store.Locate(object, Kind::kRegister, {});
-  state.Enter(place, crdt::AssignOver(*place.cell, context, state.dot, state.time,
-                                      state.Tagged(value)));
+  state.Enter(place,
+              crdt::AssignOver(*place.cell, context, state.dot, state.time, state.Tagged(value)));
   return Ok();
 }
 

@@ -16,6 +16,12 @@ struct Edit::State {
     mutation.shard = shard.id;
     mutation.dot = dot;
     mutation.time = time;
+    ++store.pins;
+  }
+  ~State() { Finish(); }
+  void Finish() {
+    if (!std::exchange(finished, true)) --store.pins;
+    store.FinishEdit();
   }
 
   /// The object to change: its time has not come, or it is emptied first; a deadline that outlived
@@ -28,6 +34,7 @@ struct Edit::State {
   void Add(const Place& place, std::int64_t amount);
   void AddReal(const Place& place, double amount);
   void Enter(const Place& place, crdt::Cell delta);
+  void Settle(const Place& place, const Before& before);
   /// The cell was changed by this edit already.
   void Amend(const Place& place, crdt::Cell later);
 
@@ -45,7 +52,7 @@ struct Edit::State {
   const Dot dot;
   const HybridTime time;
   Mutation mutation;
-  bool taken = false;
+  bool finished = false;
   std::uint64_t stream_entries = 0;
   /// Where in the mutation a cell is; made when a cell is first changed again.
   std::unordered_map<std::string, std::size_t> places;

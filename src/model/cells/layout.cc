@@ -190,8 +190,8 @@ bool IsWellFormedValue(keyspace::Conflict policy, Kind kind, std::string_view va
 }  // namespace
 
 bool IsWellFormed(keyspace::Conflict policy, const CellName& name, const crdt::Cell& cell) {
-  const bool sums = name.kind == Kind::kCounter || name.kind == Kind::kField ||
-                    name.kind == Kind::kScored;
+  const bool sums =
+      name.kind == Kind::kCounter || name.kind == Kind::kField || name.kind == Kind::kScored;
   for (const crdt::Entry& entry : cell.entries) {
     if (entry.value && !IsWellFormedValue(policy, name.kind, *entry.value)) return false;
     if (!sums && !entry.value) return false;

@@ -19,10 +19,10 @@ namespace coterie::cells {
 
 /// What a cell is to its object. Part of every cell's key: never renumbered.
 enum class Kind : std::uint8_t {
-  kRegister = 0x01,  ///< the assigned string
-  kCounter = 0x02,   ///< what was added to it
-  kExpiry = 0x03,    ///< the deadline
-  kHll = 0x04,       ///< that it is a HyperLogLog, if no rank says so
+  kRegister = 0x01,   ///< the assigned string
+  kCounter = 0x02,    ///< what was added to it
+  kExpiry = 0x03,     ///< the deadline
+  kHll = 0x04,        ///< that it is a HyperLogLog, if no rank says so
   kOperation = 0x10,  ///< an addition with a name: the name
   kField = 0x20,      ///< of a hash: the field
   kMember = 0x21,     ///< of a set: the member

@@ -52,8 +52,7 @@ crdt::Cell& Object::singleton(Kind kind) {
 
 bool Object::HasString(Policy policy) const {
   if (IsLive(policy, Kind::kRegister, value)) return true;
-  return rest != nullptr &&
-         (rest->singleton(Kind::kCounter).live() || rest->counts.operations > 0);
+  return rest != nullptr && (rest->singleton(Kind::kCounter).live() || rest->counts.operations > 0);
 }
 
 bool Object::HasHll() const {

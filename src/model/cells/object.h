@@ -78,11 +78,12 @@ struct Object {
   crdt::Cell value;  ///< the register
   std::unique_ptr<Collection> rest;
   Shard* shard = nullptr;
-  std::size_t charged = 0;  ///< of the cache's bytes
-  bool referenced = true;   ///< second chance of the clock hand
-  bool dirty = false;       ///< the record or an element
-  bool in_engine = false;   ///< the record
-  bool counted = false;     ///< in the shard's count of keys
+  std::size_t charged = 0;                        ///< of the cache's bytes
+  bool referenced = true;                         ///< second chance of the clock hand
+  bool dirty = false;                             ///< the record or an element
+  bool in_engine = false;                         ///< the record
+  bool edited = false;      ///< by an edit that is not finished
+  bool counted = false;                           ///< in the shard's count of keys
   std::optional<std::uint64_t> indexed_deadline;  ///< what the engine's index has
   Object* next = nullptr;                         ///< round the clock
   Object* previous = nullptr;

@@ -147,8 +147,7 @@ bool Store::IsHll(ShardId shard, std::string_view key) {
   return object != nullptr && object->HasHll();
 }
 
-bool Store::HllRanks(ShardId shard, std::string_view key,
-                     std::array<std::uint8_t, 16384>& ranks) {
+bool Store::HllRanks(ShardId shard, std::string_view key, std::array<std::uint8_t, 16384>& ranks) {
   Object* object = state_->Visible(shard, key);
   if (object == nullptr || !object->HasHll()) return false;
   state_->Complete(*object);

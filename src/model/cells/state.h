@@ -17,9 +17,6 @@
 
 namespace coterie::cells {
 
-/// Objects with up to this many element cells are loaded whole when one is touched.
-constexpr std::uint64_t kWholeCellsMax = 1024;
-
 Status Corrupt(std::string_view what);
 
 struct KeyHash {
@@ -78,8 +75,14 @@ struct Store::State {
   Place Locate(Object& object, Kind kind, std::string_view element);
   /// The cell of a live element, without adding to the cache what is not there; may be null.
   const crdt::Cell* FindLive(Object& object, Kind kind, std::string_view element);
+  /// Whether to read its elements in memory: there are few, or the engine must not have them yet.
+  bool WantsWhole(const Object& object) const {
+    return object.edited || object.rest->counts.cells <= options.whole_cells_max;
+  }
   /// Brings every element into memory.
   void Complete(Object& object);
+  /// Forgets which objects are edited: the edit is finished.
+  void FinishEdit();
   /// Drops what was not used lately, down to the bound. Nothing while somebody iterates.
   void Trim();
   void Evict(Object& object);
@@ -114,7 +117,10 @@ struct Store::State {
   LogIndex journal;
   std::function<void(cells::Conflict)> on_conflict;
   Status failure;
-  int pins = 0;  ///< iterations under way: nothing may leave the cache
+  int pins = 0;  ///< iterations and edits under way: nothing may leave the cache
+  /// What unfinished edits have changed. It must not be in the engine: the edit may change a cell
+  /// again under the same dot, and a replay takes a dot that a cell has seen for done.
+  std::vector<Object*> edited;
   bool purge_waits = false;
 };
 

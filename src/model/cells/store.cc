@@ -9,7 +9,9 @@ Store::Store(StoreOptions options) : state_(std::make_unique<State>(options)) {}
 Store::~Store() = default;
 
 bool Store::HasShard(ShardId shard) const { return state_->FindShard(shard) != nullptr; }
-void Store::OnConflict(std::function<void(Conflict)> sink) { state_->on_conflict = std::move(sink); }
+void Store::OnConflict(std::function<void(Conflict)> sink) {
+  state_->on_conflict = std::move(sink);
+}
 void Store::SetWallMs(std::uint64_t earliest_ms) { state_->wall_ms = earliest_ms; }
 std::uint64_t Store::wall_ms() const { return state_->wall_ms; }
 
@@ -191,14 +193,13 @@ Status Store::VisitCells(ShardId id, std::string from, std::string to,
   const std::size_t key_at = shard->prefix.size();
   bool more = true;
   for (at->SeekToFirst(); more && at->Valid(); at->Next()) {
-    COT_TRY(VisitRecord(at->key().substr(key_at), at->value(),
-                        [&](std::string_view key, Kind, std::string_view bytes,
-                            const crdt::Cell* cell) {
-                          if (key < from) return true;
-                          if (!to.empty() && key >= to) return more = false;
-                          return more = cell != nullptr ? visit(key, crdt::Encode(*cell))
-                                                        : visit(key, bytes);
-                        }));
+    COT_TRY(VisitRecord(
+        at->key().substr(key_at), at->value(),
+        [&](std::string_view key, Kind, std::string_view bytes, const crdt::Cell* cell) {
+          if (key < from) return true;
+          if (!to.empty() && key >= to) return more = false;
+          return more = cell != nullptr ? visit(key, crdt::Encode(*cell)) : visit(key, bytes);
+        }));
   }
   return at->status();
 }

@@ -32,6 +32,8 @@ struct StoreOptions {
   std::size_t cache_bytes_max = 256u << 20;
   /// Changed cells wait in memory for being written to the engine together.
   std::size_t dirty_bytes_max = 64u << 20;
+  /// Of an object with up to this many element cells all are loaded when one is touched.
+  std::uint64_t whole_cells_max = 1024;
 };
 
 /// A value that lost a last-writer-wins race: acknowledged, and no longer visible.

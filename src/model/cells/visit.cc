@@ -58,7 +58,7 @@ void VisitInEngine(Store::State& state, Object& object, const Span& span, Visit 
 template <class Visit>
 void VisitElements(Store::State& state, Object& object, const Span& span, Visit visit) {
   if (object.rest == nullptr || object.rest->counts.Of(span.kind) == 0) return;
-  if (object.rest->counts.cells <= kWholeCellsMax) state.Complete(object);
+  if (state.WantsWhole(object)) state.Complete(object);
   const Pin pin(state);
   if (object.rest->complete) {
     VisitInMemory(object, span, visit);
@@ -147,7 +147,7 @@ void Store::VisitSortedSet(ShardId shard, std::string_view key, double from, boo
                            VisitScored visit) {
   Object* object = state_->Visible(shard, key);
   if (object == nullptr || object->counts().scored == 0 || std::isnan(from)) return;
-  if (object->rest->counts.cells <= kWholeCellsMax) state_->Complete(*object);
+  if (state_->WantsWhole(*object)) state_->Complete(*object);
   const Pin pin(*state_);
   if (object->rest->complete) {
     VisitInMemoryByScore(*object->rest, from, reverse, visit);

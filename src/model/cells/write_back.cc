@@ -76,12 +76,13 @@ void Store::State::AppendObject(storage::Batch& batch, Object& object) {
 }
 
 void Store::State::AppendShard(storage::Batch& batch, Shard& shard) {
-  for (Object* object : shard.dirty) {
+  std::erase_if(shard.dirty, [&](Object* object) {
+    if (object->edited) return false;
     AppendObject(batch, *object);
     object->dirty = false;
     Recount(*object);
-  }
-  shard.dirty.clear();
+    return true;
+  });
 }
 
 bool Store::State::Push(Shard& shard) {
@@ -144,6 +145,7 @@ Status Store::State::ScanShard(Shard& shard) {
 Status Store::WriteBack(LogIndex journal) {
   State& state = *state_;
   COT_TRY(state.failure);
+  COT_ASSERT(state.edited.empty());
   storage::Batch batch;
   for (auto& [id, shard] : state.shards) {
     state.AppendShard(batch, *shard);

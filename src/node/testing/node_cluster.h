@@ -57,6 +57,24 @@ class NodeCluster {
     });
   }
 
+  /// One more machine, not started, that asks the others to be node `id`: the next that is free.
+  void AddJoiner(NodeId id) {
+    auto machine = std::make_unique<Machine>();
+    const std::string host = "10.0.0." + std::to_string(id.value);
+    const std::string name = "n" + std::to_string(id.value);
+    machine->handle = sim_.AddNode(name, host);
+    machine->config = machines_.begin()->second->config;
+    machine->config.id = NodeId();
+    machine->config.name = name;
+    machine->config.peer_listen = {host, 7071};
+    machine->config.etcd_listen = {host, 2379};
+    machine->config.members.clear();
+    for (const auto& [other, there] : machines_) {
+      machine->config.join.push_back(there->config.peer_listen);
+    }
+    machines_[id] = std::move(machine);
+  }
+
   void Start(NodeId id) {
     Machine* machine = machines_.at(id).get();
     machine->crash.clear();
@@ -118,6 +136,17 @@ class NodeCluster {
   }
   runtime::Simulation& sim() { return sim_; }
 
+  /// Runs `work` on node `at` to its end, and answers what it answered.
+  template <class T>
+  Result<T> Run(NodeId at, std::function<runtime::Task<Result<T>>(Node&)> work,
+                Duration limit = 30s) {
+    const auto out = std::make_shared<std::optional<Result<T>>>();
+    On(at, [work = std::move(work), out](Node& node) { return Fill<T>(work(node), out); });
+    EXPECT_TRUE(RunUntil([&] { return out->has_value() || node(at) == nullptr; }, limit));
+    if (!*out) return FailUnknown(ErrorCode::kStopped, "the node died");
+    return std::move(**out);
+  }
+
   /// Proposes a put on node `at` and runs until it is answered: the revision.
   Result<kv::Revision> Put(NodeId at, std::string key, std::string value, Duration patience = 10s) {
     kv::Command command;
@@ -157,6 +186,13 @@ class NodeCluster {
   }
 
  private:
+  template <class T>
+  static runtime::Task<void> Fill(runtime::Task<Result<T>> work,
+                                  std::shared_ptr<std::optional<Result<T>>> out) {
+    auto result = co_await std::move(work);
+    out->emplace(std::move(result));
+  }
+
   struct Machine {
     runtime::NodeHandle handle;
     NodeConfig config;

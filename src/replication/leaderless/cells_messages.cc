@@ -64,7 +64,7 @@ struct PutRequest {
   void operator()(const ObjectRequest& request) const {
     PutHead(out, request.shard, request.epoch);
     PutLengthPrefixed(out, request.key);
-    Put(out, request.mine);
+    clock::Put(out, request.applied);
   }
   void operator()(const DigestsRequest& request) const {
     PutMany(out, request.shards, [&](ShardId shard) { PutVarint(out, shard.value); });
@@ -105,7 +105,7 @@ std::optional<CellsRequest> ReadRequest(std::uint64_t kind, Reader& in) {
     case 4: {
       auto request = Head<ObjectRequest>(in);
       request.key = in.Text();
-      request.mine = in.Print();
+      request.applied = in.Vector();
       return request;
     }
     case 5:
@@ -215,7 +215,6 @@ std::optional<FetchReply> DecodeFetchReply(std::string_view bytes) {
 std::string Encode(const ObjectReply& reply) {
   std::string out;
   clock::Put(out, reply.applied);
-  PutVarint(out, reply.same ? 1 : 0);
   PutVarint(out, reply.large ? 1 : 0);
   PutCells(out, reply.cells);
   return out;
@@ -225,7 +224,6 @@ std::optional<ObjectReply> DecodeObjectReply(std::string_view bytes) {
   Reader in(bytes);
   ObjectReply reply;
   reply.applied = in.Vector();
-  reply.same = in.Flag();
   reply.large = in.Flag();
   reply.cells = Cells(in);
   if (!in.done()) return std::nullopt;

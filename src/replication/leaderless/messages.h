@@ -136,16 +136,16 @@ struct GiveRequest {
   VersionVector applied;  ///< of the giving replica, when it read the cells
   std::vector<KeyCell> cells;
 };
-/// All cells of one object, unless they are `mine`.
+/// All cells of one object, if the answering replica has applied a change of it that the asking one
+/// has not.
 struct ObjectRequest {
   ShardId shard;
   Epoch epoch;
   std::string key;
-  Fingerprint mine;
+  VersionVector applied;  ///< of the asking replica
 };
 struct ObjectReply {
   VersionVector applied;
-  bool same = false;
   bool large = false;  ///< too many to be sent: reconcile
   std::vector<KeyCell> cells;
 };

@@ -72,7 +72,7 @@ TEST(LeaderlessMessages, RequestsRoundTrip) {
       SummariesRequest{ShardId(17), Epoch(2), {{"a", "b"}, {"b", ""}}},
       FetchRequest{ShardId(17), Epoch(2), {{"a", "b"}}},
       GiveRequest{ShardId(17), Epoch(2), SomeVector(), {{"k", "cell"}}},
-      ObjectRequest{ShardId(17), Epoch(2), "key", {3, {1, 2}}},
+      ObjectRequest{ShardId(17), Epoch(2), "key", SomeVector()},
       DigestsRequest{{ShardId(17), ShardId(18)}},
   };
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -101,7 +101,7 @@ TEST(LeaderlessMessages, RepliesRoundTrip) {
   EXPECT_EQ(fetched->cells, (std::vector<KeyCell>{{"k", "cell"}}));
   EXPECT_EQ(fetched->resume_range, 2u);
   EXPECT_EQ(fetched->resume_key, "resume");
-  const std::string object = Encode(ObjectReply{SomeVector(), false, true, {{"k", "c"}}});
+  const std::string object = Encode(ObjectReply{SomeVector(), true, {{"k", "c"}}});
   EXPECT_EQ(Encode(*DecodeObjectReply(object)), object);
   RefusesCuts(object, DecodeObjectReply);
   const auto digests = DecodeDigestsReply(Encode(DigestsReply{{{ShardId(3), 99, "n1.1:5"}}}));

@@ -1,12 +1,15 @@
 #include "runtime/real/real_world.h"
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <deque>
 
@@ -88,6 +91,28 @@ RealWorld::RealWorld(RealOptions options, std::uint64_t seed)
       disk_(reactor_, pool_) {}
 
 RealWorld::~RealWorld() = default;
+
+ProcessUsage RealWorld::Usage() {
+  ProcessUsage usage;
+  rusage own{};
+  if (::getrusage(RUSAGE_SELF, &own) == 0) {
+    const auto duration = [](const timeval& t) {
+      return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+    };
+    usage.cpu = duration(own.ru_utime) + duration(own.ru_stime);
+  }
+  // "size resident shared ..." in pages; served from memory, so it may be read on the reactor.
+  const int fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return usage;
+  char text[64] = {};
+  const ssize_t length = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  unsigned long long pages = 0;
+  if (length > 0 && std::sscanf(text, "%*u %llu", &pages) == 1) {
+    usage.resident_bytes = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  }
+  return usage;
+}
 
 Task<void> RealWorld::Offload(std::function<void()> work) {
   const bool done = co_await pool_.Run([work = std::move(work)] {

@@ -34,11 +34,12 @@ class RealWorld final : public World {
   ~RealWorld() override;
 
   Executor& executor() override { return reactor_; }
-  WallInterval WallNow() override { return wall_clock_.Read(reactor_.Now()); }
+  WallInterval WallNow() override { return wall_clock_.Read(); }
   Random& random() override { return random_; }
   Network& network() override { return network_; }
   Disk& disk() override { return disk_; }
   Logger& log() override { return log_; }
+  ProcessUsage Usage() override;
   Task<void> Offload(std::function<void()> work) override;
   /// Logs `reason` and ends the process with exit code 70 at once; nothing is flushed or unwound.
   [[noreturn]] void Crash(std::string_view reason) override;

@@ -319,11 +319,15 @@ TEST_F(Faults, ClocksDriftAndJump) {
   sim_.SetClock(ticker_, knobs);
   const Instant fast_before = fast.Now();
   const Instant slow_before = slow.Now();
-  const std::int64_t wall_before = fast.WallNow().earliest_ns;
+  const auto middle = [](World& world) {
+    const WallInterval wall = world.WallNow();
+    return wall.earliest_ns + (wall.latest_ns - wall.earliest_ns) / 2;
+  };
+  const std::int64_t wall_before = middle(fast);
   sim_.RunFor(10s);
   EXPECT_EQ(fast.Now() - fast_before, 10'010ms);
   EXPECT_EQ(slow.Now() - slow_before, 9'990ms);
-  EXPECT_EQ(fast.WallNow().earliest_ns - wall_before, 10'010'000'000);
+  EXPECT_EQ(middle(fast) - wall_before, 10'010'000'000);
   const auto sleep = [](World* world) -> Task<Duration> {
     const Instant wanted = world->Now() + 1s;
     co_await SleepUntil(world->executor(), wanted);
@@ -338,10 +342,39 @@ TEST_F(Faults, ClocksDriftAndJump) {
   knobs.offset_ns = 5'000'000'000;
   knobs.bound_ns = 7;
   knobs.synchronized = false;
+  knobs.honest = false;
   sim_.SetClock(ticker_, knobs);
   const WallInterval wall = slow.WallNow();
   EXPECT_EQ(wall.latest_ns - wall.earliest_ns, 14);
   EXPECT_FALSE(wall.synchronized);
+}
+
+// An honest clock's interval holds true time whatever it has drifted and jumped; only one that lies
+// shows a narrow interval somewhere else.
+TEST_F(Faults, HonestBoundsHoldTrueTime) {
+  StartBoth();
+  World& exact = sim_.world(sink_);
+  World& wrong = sim_.world(ticker_);
+  ClockKnobs knobs;
+  knobs.bound_ns = 0;
+  sim_.SetClock(sink_, knobs);
+  knobs.bound_ns = 3'000'000;
+  for (const std::int64_t offset_ns : {0LL, 40'000'000LL, -2'000'000'000LL}) {
+    for (const std::int64_t drift_ppb : {0, 900'000, -900'000}) {
+      knobs.offset_ns = offset_ns;
+      knobs.drift_ppb = drift_ppb;
+      sim_.SetClock(ticker_, knobs);
+      sim_.RunFor(7s);
+      const std::int64_t now = exact.WallNow().earliest_ns;
+      const WallInterval wall = wrong.WallNow();
+      EXPECT_LE(wall.earliest_ns, now);
+      EXPECT_GE(wall.latest_ns, now);
+      EXPECT_GE(wall.latest_ns - wall.earliest_ns, 6'000'000);
+    }
+  }
+  knobs.honest = false;
+  sim_.SetClock(ticker_, knobs);
+  EXPECT_LT(wrong.WallNow().latest_ns, exact.WallNow().earliest_ns);
 }
 
 }  // namespace

@@ -50,6 +50,8 @@ struct ClockKnobs {
   std::int64_t drift_ppb = 0;          ///< both clocks gain this many ns a second
   std::int64_t bound_ns = 10'000'000;  ///< the error the wall clock admits
   bool synchronized = true;
+  /// The admitted error grows to hold true time, as a disciplined clock's does; else it lies.
+  bool honest = true;
 };
 
 /// What goes with a dying node.

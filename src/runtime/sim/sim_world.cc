@@ -1,5 +1,8 @@
 #include "runtime/sim/sim_world.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace coterie::runtime {
 namespace {
 
@@ -25,7 +28,10 @@ WallInterval SimWorld::WallNow() {
   // The node's monotonic time has the drift in it already.
   const std::int64_t wall =
       kEpochNs + executor_.Now().time_since_epoch().count() + clock_.offset_ns;
-  return {wall - clock_.bound_ns, wall + clock_.bound_ns, clock_.synchronized};
+  const std::int64_t true_wall = kEpochNs + executor_.scheduler().now().time_since_epoch().count();
+  const std::int64_t bound =
+      clock_.honest ? std::max(clock_.bound_ns, std::abs(wall - true_wall)) : clock_.bound_ns;
+  return {wall - bound, wall + bound, clock_.synchronized};
 }
 
 Task<void> SimWorld::Offload(std::function<void()> work) {

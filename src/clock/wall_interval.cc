@@ -1,0 +1,17 @@
+#include "clock/wall_interval.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace coterie::clock {
+
+std::string ToText(const WallInterval& wall) {
+  if (!wall.synchronized) return "unsynchronised";
+  const double ms = static_cast<double>(wall.latest_ns - wall.earliest_ns) / 2e6;
+  // Rounded up: a bound is never made narrower by being printed.
+  const auto up = [](double v) { return std::ceil(v * 10 - 1e-6) / 10; };
+  return ms < 1000 ? fmt::format("±{:.1f} ms", up(ms)) : fmt::format("±{:.1f} s", up(ms / 1000));
+}
+
+}  // namespace coterie::clock

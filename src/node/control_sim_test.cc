@@ -1,0 +1,581 @@
+// The control keyspace of whole nodes in the simulated world: the first map, keyspaces that come
+// and go, machines that come and go.
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "node/control_apply.h"
+#include "node/control_state.h"
+#include "node/testing/node_cluster.h"
+
+namespace coterie::node {
+namespace {
+
+using keyspace::Replication;
+using placement::ClusterMapPtr;
+using runtime::Task;
+using testing::NodeCluster;
+
+constexpr Duration kPatience = 20s;
+
+keyspace::Promise Leaderless(std::string name) {
+  keyspace::Promise promise;
+  promise.name = std::move(name);
+  promise.replication = Replication::kLeaderless;
+  promise.read = promise.write = 1;
+  return promise;
+}
+
+keyspace::Promise Raft(std::string name, std::uint32_t replicas = 3) {
+  keyspace::Promise promise;
+  promise.name = std::move(name);
+  promise.replicas = replicas;
+  promise.redis_database = 7;
+  return promise;
+}
+
+Task<Result<bool>> Done(Task<Status> work) {
+  auto status = co_await std::move(work);
+  if (!status) co_return std::unexpected(std::move(status.error()));
+  co_return true;
+}
+
+/// Asks node `at` for a change of the control keyspace.
+template <class Change>
+Status Ask(NodeCluster& cluster, NodeId at, Change change) {
+  auto done = cluster.Run<bool>(at, [change](Node& node) {
+    return Done(change(node.control(), node.world().Now() + kPatience));
+  });
+  return done ? Ok() : Status(std::unexpected(done.error()));
+}
+Status Create(NodeCluster& cluster, NodeId at, keyspace::Promise promise) {
+  return Ask(cluster, at, [promise](Control& control, Instant deadline) {
+    return control.CreateKeyspace(promise, deadline);
+  });
+}
+Status Drop(NodeCluster& cluster, NodeId at, std::string name) {
+  return Ask(cluster, at, [name](Control& control, Instant deadline) {
+    return control.DropKeyspace(name, deadline);
+  });
+}
+Status Drain(NodeCluster& cluster, NodeId at, NodeId node) {
+  return Ask(cluster, at, [node](Control& control, Instant deadline) {
+    return control.DrainNode(node, deadline);
+  });
+}
+Status Remove(NodeCluster& cluster, NodeId at, NodeId node) {
+  return Ask(cluster, at, [node](Control& control, Instant deadline) {
+    return control.RemoveNode(node, deadline);
+  });
+}
+
+ClusterMapPtr MapOf(NodeCluster& cluster, NodeId id) {
+  Node* const node = cluster.node(id);
+  return node == nullptr ? std::make_shared<const placement::ClusterMap>() : node->control().map();
+}
+
+/// All `nodes` are up and know a map for which `holds`, the same one.
+bool AwaitMap(NodeCluster& cluster, std::vector<NodeId> nodes,
+              std::function<bool(const placement::ClusterMap&)> holds, Duration limit = 60s) {
+  return cluster.RunUntil(
+      [&] {
+        const ClusterMapPtr first = MapOf(cluster, nodes.front());
+        return first->version != 0 && holds(*first) &&
+               std::ranges::all_of(nodes, [&](NodeId id) { return *MapOf(cluster, id) == *first; });
+      },
+      limit);
+}
+
+std::vector<NodeId> Ids(std::initializer_list<std::uint64_t> ids) {
+  std::vector<NodeId> out;
+  for (const std::uint64_t id : ids) out.push_back(NodeId(id));
+  return out;
+}
+
+ShardId ShardOf(NodeCluster& cluster, NodeId at, std::string_view keyspace) {
+  const auto* found = MapOf(cluster, at)->Find(keyspace);
+  return found == nullptr ? ShardId() : found->shards.front().id;
+}
+
+NodeId LeaderOf(NodeCluster& cluster, const std::vector<NodeId>& nodes, ShardId shard) {
+  for (const NodeId id : nodes) {
+    Node* const node = cluster.node(id);
+    RaftReplica* const replica = node == nullptr ? nullptr : node->raft_replica(shard);
+    if (replica != nullptr && replica->status().leading) return id;
+  }
+  return {};
+}
+
+std::set<NodeId> Voters(NodeCluster& cluster, NodeId at, ShardId shard) {
+  RaftReplica* const replica =
+      cluster.node(at) == nullptr ? nullptr : cluster.node(at)->raft_replica(shard);
+  if (replica == nullptr || !replica->ConfigurationSettled()) return {};
+  const auto& voters = replica->core().configuration().voters;
+  return {voters.begin(), voters.end()};
+}
+
+std::set<NodeId> Set(const std::vector<NodeId>& ids) { return {ids.begin(), ids.end()}; }
+
+/// Puts through `kv`'s replica, one after the other, until told to stop. Every one must succeed.
+struct Load {
+  Duration pause = 5ms;
+  bool stop = false;
+  bool ended = false;
+  std::vector<std::string> acknowledged;
+  std::vector<std::string> failed;
+};
+
+Task<Result<bool>> ProposeControl(Node* node, std::string command) {
+  const Instant deadline = node->world().Now() + kPatience;
+  auto answer = co_await node->raft_replica(kControlShard)->Propose(std::move(command), deadline);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  auto& made = static_cast<ControlState::Answer&>(**answer);
+  if (!made.status) co_return std::unexpected(std::move(made.status.error()));
+  co_return true;
+}
+
+Task<Result<kv::Revision>> PutThrough(KvKeyspace* kv, std::string key, std::string value) {
+  kv::Command command;
+  command.mutable_put()->set_key(std::move(key));
+  command.mutable_put()->set_value(std::move(value));
+  const Instant deadline = kv->world().Now() + kPatience;
+  auto answer = co_await kv->replica().Propose(command.SerializeAsString(), deadline);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  auto& response = static_cast<kv::Answer&>(**answer).response;
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  co_return std::get<etcdserverpb::PutResponse>(*response).header().revision();
+}
+
+Task<void> RunLoad(KvKeyspace* node, std::string prefix, std::shared_ptr<Load> load) {
+  for (int i = 0; !load->stop; ++i) {
+    const std::string key = prefix + std::to_string(i);
+    auto put = co_await PutThrough(node, key, "v" + key);
+    if (put) {
+      load->acknowledged.push_back(key);
+    } else {
+      load->failed.push_back(key + ": " + Describe(put.error()));
+    }
+    co_await runtime::Sleep(node->world().executor(), load->pause);
+  }
+  load->ended = true;
+}
+
+std::shared_ptr<Load> StartLoad(NodeCluster& cluster, NodeId at, std::string prefix) {
+  auto load = std::make_shared<Load>();
+  cluster.On(at, [load, prefix](Node& node) { return RunLoad(&node, prefix, load); });
+  return load;
+}
+
+/// Ends the load, of which nothing failed, and finds all of it on `nodes`.
+void EndLoad(NodeCluster& cluster, const std::shared_ptr<Load>& load,
+             const std::vector<NodeId>& nodes) {
+  load->stop = true;
+  ASSERT_TRUE(cluster.RunUntil([&] { return load->ended; }));
+  for (const std::string& failure : load->failed) ADD_FAILURE() << failure;
+  ASSERT_GT(load->acknowledged.size(), 20U);
+  for (const NodeId id : nodes) {
+    const Status level = cluster.ReadBarrier(id, 10s);
+    ASSERT_TRUE(level.has_value()) << id.value << ": " << Describe(level.error());
+    for (const std::string& key : load->acknowledged) {
+      ASSERT_EQ(cluster.Value(id, key), "v" + key) << "on node " << id.value;
+    }
+  }
+}
+
+class ControlSim : public ::testing::TestWithParam<std::uint64_t> {};
+
+// Three nodes agree on a first map: themselves, `main` on all of them, and the keyspaces that the
+// configuration asks for.
+TEST_P(ControlSim, FirstMap) {
+  NodeCluster cluster(GetParam(), 3, [](NodeConfig& config) {
+    config.default_keyspaces = {Leaderless("cart"), Raft("ledger")};
+    config.redis_listen = {"0.0.0.0", 6379};
+  });
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) {
+    return std::ranges::all_of(map.nodes, [](const auto& n) { return !n.second.redis.empty(); });
+  }));
+  const ClusterMapPtr map = MapOf(cluster, NodeId(1));
+  ASSERT_EQ(map->nodes.size(), 3U);
+  EXPECT_EQ(map->nodes.at(NodeId(2)).peer, "10.0.0.2:7071");
+  EXPECT_EQ(map->nodes.at(NodeId(2)).redis, "10.0.0.2:6379");
+  EXPECT_EQ(map->next_node, 4U);
+  ASSERT_EQ(map->keyspaces.size(), 3U);
+  EXPECT_EQ(map->Find("main")->shards.front().id, kMainShard);
+  EXPECT_EQ(map->Find("main")->shards.front().replicas.size(), 3U);
+  EXPECT_EQ(map->Find("cart")->shards.size(), 16U);
+  EXPECT_EQ(map->Find("ledger")->shards.size(), 1U);
+  EXPECT_EQ(map->FindDatabase(0)->promise.name, "cart");
+  EXPECT_EQ(cluster.node(NodeId(3))->members().size(), 3U);
+}
+
+// A keyspace made or dropped stays so through the loss of the leader and the restart of everybody;
+// what cannot be is refused, and changes nothing.
+TEST_P(ControlSim, KeyspacesComeAndGo) {
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto&) { return true; }));
+  ASSERT_TRUE(Create(cluster, NodeId(1), Leaderless("cart")).has_value());
+  ASSERT_TRUE(Create(cluster, NodeId(2), Leaderless("gone")).has_value());
+  EXPECT_EQ(Create(cluster, NodeId(3), Leaderless("cart")).error().code,
+            ErrorCode::kKeyspaceExists);
+  EXPECT_EQ(Create(cluster, NodeId(3), Raft("wide", 5)).error().code, ErrorCode::kTooFewNodes);
+  EXPECT_EQ(Drop(cluster, NodeId(1), "main").error().code, ErrorCode::kPromiseContradiction);
+  EXPECT_EQ(Drop(cluster, NodeId(1), "never").error().code, ErrorCode::kNoKeyspace);
+  const NodeId leader = LeaderOf(cluster, nodes, kControlShard);
+  const NodeId other = cluster.Other(leader);
+  cluster.Kill(leader, runtime::Death::kPowerOff);
+  const Status dropped = Drop(cluster, other, "gone");
+  ASSERT_TRUE(dropped.has_value()) << Describe(dropped.error());
+  EXPECT_NE(MapOf(cluster, other)->Find("cart"), nullptr);
+  for (const NodeId id : nodes) cluster.Kill(id, runtime::Death::kPowerOff);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) {
+    return map.Find("cart") != nullptr && map.Find("gone") == nullptr;
+  }));
+  EXPECT_NE(cluster.node(NodeId(1))->incarnation(), 1);
+}
+
+// A raft keyspace made later has a group of its own, that serves puts through every replica and is
+// there after a restart; dropped, it leaves no files; made again, it is empty.
+TEST_P(ControlSim, LaterRaftKeyspace) {
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto&) { return true; }));
+  ASSERT_TRUE(Create(cluster, NodeId(1), Raft("ledger")).has_value());
+  const ShardId shard = ShardOf(cluster, NodeId(1), "ledger");
+  const auto all_have = [&](ShardId wanted) {
+    return cluster.RunUntil([&] {
+      return std::ranges::all_of(nodes, [&](NodeId id) {
+        return cluster.node(id) != nullptr && cluster.node(id)->kv(wanted) != nullptr;
+      });
+    });
+  };
+  ASSERT_TRUE(all_have(shard));
+  for (const NodeId id : nodes) {
+    const auto put = cluster.Run<kv::Revision>(id, [shard](Node& node) {
+      return PutThrough(node.kv(shard), "k" + std::to_string(node.config().id.value), "v");
+    });
+    ASSERT_TRUE(put.has_value()) << Describe(put.error());
+  }
+  EXPECT_EQ(cluster.node(NodeId(1))->store().revision(), 1);  // `main` is another one
+  for (const NodeId id : nodes) cluster.Kill(id, runtime::Death::kPowerOff);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::ranges::all_of(nodes, [&](NodeId id) {
+      KvKeyspace* const kv = cluster.node(id) == nullptr ? nullptr : cluster.node(id)->kv(shard);
+      return kv != nullptr && kv->store().revision() == 4;
+    });
+  }));
+  ASSERT_TRUE(Drop(cluster, NodeId(2), "ledger").has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::ranges::all_of(nodes,
+                               [&](NodeId id) { return cluster.node(id)->kv(shard) == nullptr; });
+  }));
+  cluster.sim().RunFor(40s);
+  ASSERT_TRUE(Create(cluster, NodeId(3), Raft("ledger")).has_value());
+  const ShardId again = ShardOf(cluster, NodeId(3), "ledger");
+  EXPECT_GT(again, shard);
+  ASSERT_TRUE(all_have(again));
+  const auto put = cluster.Run<kv::Revision>(
+      NodeId(1), [again](Node& node) { return PutThrough(node.kv(again), "first", "v"); });
+  EXPECT_EQ(put.value_or(0), 2);
+}
+
+// Two machines join while puts go on: nobody's request fails, both end up as voters of every group
+// that is everywhere, with all that was ever acknowledged; they restart without `join`.
+TEST_P(ControlSim, GrowsUnderLoad) {
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3}), [](const auto&) { return true; }));
+  const auto load = StartLoad(cluster, NodeId(1), "k");
+  cluster.sim().RunFor(1s);
+  for (const std::uint64_t id : {4, 5}) {
+    cluster.AddJoiner(NodeId(id));
+    cluster.Start(NodeId(id));
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(NodeId(id)) != nullptr; }))
+        << (cluster.failure(NodeId(id)) ? Describe(*cluster.failure(NodeId(id))) : "");
+    EXPECT_EQ(cluster.node(NodeId(id))->config().id, NodeId(id));
+  }
+  const auto nodes = Ids({1, 2, 3, 4, 5});
+  for (const ShardId shard : {kControlShard, kMainShard}) {
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return std::ranges::all_of(
+          nodes, [&](NodeId id) { return Voters(cluster, id, shard) == Set(nodes); });
+    }));
+  }
+  EndLoad(cluster, load, nodes);
+  for (const std::uint64_t id : {4, 5}) {
+    cluster.Kill(NodeId(id), runtime::Death::kPowerOff);
+    cluster.config(NodeId(id)).join.clear();
+    cluster.Start(NodeId(id));
+  }
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) { return map.nodes.size() == 5; }));
+  ASSERT_TRUE(cluster.Put(NodeId(5), "after", "v").has_value());
+}
+
+// Two of five machines are drained while puts go on, the leader of everything one of them: nobody's
+// request fails, and the map forgets them when nothing is left on them.
+TEST_P(ControlSim, ShrinksUnderLoad) {
+  NodeCluster cluster(GetParam(), 5);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3, 4, 5}), [](const auto&) { return true; }));
+  ASSERT_TRUE(Create(cluster, NodeId(2), Raft("ledger")).has_value());
+  const NodeId leader = cluster.AwaitLeader();
+  const NodeId other = cluster.Other(leader);
+  const NodeId asked = cluster.Other(leader, other);
+  const auto load = StartLoad(cluster, asked, "k");
+  cluster.sim().RunFor(1s);
+  std::vector<NodeId> nodes = Ids({1, 2, 3, 4, 5});
+  for (const NodeId leaving : {leader, other}) {
+    const Status drained = Drain(cluster, asked, leaving);
+    ASSERT_TRUE(drained.has_value()) << Describe(drained.error());
+    std::erase(nodes, leaving);
+    ASSERT_TRUE(
+        AwaitMap(cluster, nodes, [&](const auto& map) { return !map.nodes.contains(leaving); }));
+  }
+  EXPECT_EQ(Drain(cluster, asked, nodes.back()).error().code, ErrorCode::kTooFewNodes);
+  for (const ShardId shard : {kControlShard, kMainShard, ShardOf(cluster, asked, "ledger")}) {
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return std::ranges::all_of(
+          nodes, [&](NodeId id) { return Voters(cluster, id, shard) == Set(nodes); });
+    })) << shard.value;
+  }
+  cluster.Kill(leader);
+  cluster.Kill(other);
+  EndLoad(cluster, load, nodes);
+}
+
+// A machine that is gone is removed; when it comes back all the same, it is told so and disturbs
+// nobody, and its name is free for a new machine, which gets another id.
+TEST_P(ControlSim, RemovedNodeIsRefused) {
+  NodeCluster cluster(GetParam(), 4);
+  cluster.StartAll();
+  const auto rest = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3, 4}), [](const auto&) { return true; }));
+  cluster.Kill(NodeId(4));
+  ASSERT_TRUE(Remove(cluster, NodeId(1), NodeId(4)).has_value());
+  ASSERT_TRUE(AwaitMap(cluster, rest, [](const auto& map) { return map.nodes.size() == 3; }));
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::ranges::all_of(rest, [&](NodeId id) {
+      return Voters(cluster, id, kMainShard) == Set(rest) &&
+             Voters(cluster, id, kControlShard) == Set(rest);
+    });
+  }));
+  cluster.sim().RunFor(3s);
+  const NodeId leader = cluster.AwaitLeader();
+  const Term term = cluster.node(leader)->replica().status().term;
+  cluster.Start(NodeId(4));
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    if (cluster.node(NodeId(4)) == nullptr) return false;
+    const auto peers = cluster.node(NodeId(4))->transport().peers();
+    return std::ranges::all_of(peers, [](const PeerStatus& peer) { return peer.refused; });
+  }));
+  cluster.sim().RunFor(10s);
+  EXPECT_EQ(cluster.Put(NodeId(4), "k", "v", 5s).error().code, ErrorCode::kNoLeader);
+  ASSERT_TRUE(cluster.Put(NodeId(1), "k", "v").has_value());
+  EXPECT_EQ(cluster.node(leader)->replica().status().term, term);
+  cluster.Kill(NodeId(4));
+}
+
+// A second machine with a node's name is not taken for that node; nor is one of another cluster
+// taken in.
+TEST_P(ControlSim, JoinIsRefused) {
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3}), [](const auto&) { return true; }));
+  cluster.AddJoiner(NodeId(4));
+  cluster.config(NodeId(4)).name = "n2";
+  cluster.Start(NodeId(4));
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.failure(NodeId(4)).has_value(); }));
+  EXPECT_EQ(cluster.failure(NodeId(4))->code, ErrorCode::kInvalidArgument);
+  cluster.AddJoiner(NodeId(5));
+  cluster.config(NodeId(5)).cluster = "other";
+  cluster.Start(NodeId(5));
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.failure(NodeId(5)).has_value(); }));
+  EXPECT_EQ(cluster.failure(NodeId(5))->code, ErrorCode::kWrongCluster);
+  EXPECT_EQ(MapOf(cluster, NodeId(1))->nodes.size(), 3U);
+}
+
+// Any node may die at any moment of a join, the new one included: it becomes one node of the
+// cluster, with one id, and nothing acknowledged is lost.
+TEST_P(ControlSim, AnyoneDiesDuringAJoin) {
+  for (std::uint64_t round = 0; round < 4; ++round) {
+    Random random(GetParam() * 100 + round);
+    NodeCluster cluster(GetParam() * 100 + round, 3);
+    cluster.StartAll();
+    ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3}), [](const auto&) { return true; }));
+    for (int i = 0; i < 30; ++i) {
+      ASSERT_TRUE(cluster.Put(NodeId(1), "k" + std::to_string(i), "v").has_value());
+    }
+    cluster.AddJoiner(NodeId(4));
+    cluster.Start(NodeId(4));
+    for (int death = 0; death < 3; ++death) {
+      cluster.sim().RunFor(
+          std::chrono::microseconds(random.Below(death == 0 ? 40'000 : 2'000'000)));
+      const NodeId victim(death == 0 ? 4 : 1 + random.Below(4));
+      cluster.Kill(victim, runtime::Death::kPowerOff);
+      cluster.sim().RunFor(std::chrono::microseconds(random.Below(1'000'000)));
+      cluster.Start(victim);
+    }
+    const auto nodes = Ids({1, 2, 3, 4});
+    ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) {
+      return map.nodes.size() == 4 && map.next_node == 5;
+    })) << round;
+    for (const ShardId shard : {kControlShard, kMainShard}) {
+      ASSERT_TRUE(cluster.RunUntil([&] {
+        return std::ranges::all_of(
+            nodes, [&](NodeId id) { return Voters(cluster, id, shard) == Set(nodes); });
+      })) << round;
+    }
+    ASSERT_TRUE(cluster.ReadBarrier(NodeId(4), 10s).has_value());
+    for (int i = 0; i < 30; ++i) EXPECT_EQ(cluster.Value(NodeId(4), "k" + std::to_string(i)), "v");
+  }
+}
+
+/// Places a shard by hand, as the planner does step by step.
+Status SetReplicas(NodeCluster& cluster, NodeId at, ShardId shard,
+                   std::vector<placement::ShardReplica> replicas) {
+  control::Command command;
+  auto* const change = command.mutable_set_replicas();
+  change->set_shard(shard.value);
+  change->set_from_epoch(MapOf(cluster, at)->FindShard(shard)->epoch.value);
+  for (const auto& replica : replicas) ToProto(replica, change->add_replicas());
+  auto done = cluster.Run<bool>(at, [bytes = command.SerializeAsString()](Node& node) {
+    return ProposeControl(&node, bytes);
+  });
+  return done ? Ok() : Status(std::unexpected(done.error()));
+}
+
+bool IsReady(NodeCluster& cluster, NodeId at, ShardId shard, NodeId node) {
+  const auto* const placed = MapOf(cluster, at)->FindShard(shard);
+  return std::ranges::any_of(placed->replicas, [&](const placement::ShardReplica& r) {
+    return r.node == node && (r.ready || r.phase == placement::Phase::kActive);
+  });
+}
+
+// A raft keyspace's replica moves to another machine and back while puts go on: no request fails,
+// the machine that was left forgets what it had, and takes it all again.
+TEST_P(ControlSim, RaftReplicaMovesThereAndBack) {
+  NodeCluster cluster(GetParam(), 4);
+  cluster.StartAll();
+  ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3, 4}), [](const auto&) { return true; }));
+  ASSERT_TRUE(Create(cluster, NodeId(1), Raft("ledger")).has_value());
+  const ShardId shard = ShardOf(cluster, NodeId(1), "ledger");
+  std::set<NodeId> at = Set(Ids({1, 2, 3, 4}));
+  NodeId from;
+  NodeId to;
+  for (const NodeId id : at) {
+    const auto& placed = MapOf(cluster, NodeId(1))->FindShard(shard)->replicas;
+    const bool here = std::ranges::any_of(placed, [&](const auto& r) { return r.node == id; });
+    (here ? from : to) = id;
+  }
+  at.erase(to);
+  const NodeId asked = *at.begin();
+  ASSERT_NE(asked, from);
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(asked)->kv(shard) != nullptr; }));
+  auto load = std::make_shared<Load>();
+  load->pause = 100ms;
+  cluster.On(asked, [load, shard](Node& node) { return RunLoad(node.kv(shard), "k", load); });
+  for (int move = 0; move < 2; ++move, std::swap(from, to)) {
+    std::vector<placement::ShardReplica> replicas =
+        MapOf(cluster, asked)->FindShard(shard)->replicas;
+    replicas.push_back({.node = to, .phase = placement::Phase::kJoining, .replaces = from});
+    ASSERT_TRUE(SetReplicas(cluster, asked, shard, replicas).has_value());
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      const auto& now = MapOf(cluster, asked)->FindShard(shard)->replicas;
+      return std::ranges::none_of(now, [&](const auto& r) { return r.node == from; }) &&
+             IsReady(cluster, asked, shard, to);
+    })) << "the planner finishes what was begun";
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return cluster.node(from)->kv(shard) == nullptr && cluster.node(to)->kv(shard) != nullptr;
+    }));
+    cluster.sim().RunFor(35s);
+    at.erase(from);
+    at.insert(to);
+    ASSERT_TRUE(cluster.RunUntil([&] { return Voters(cluster, asked, shard) == at; }));
+    cluster.Kill(from, runtime::Death::kPowerOff);
+    cluster.Start(from);
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(from) != nullptr; }));
+  }
+  load->stop = true;
+  ASSERT_TRUE(cluster.RunUntil([&] { return load->ended; }));
+  EXPECT_TRUE(load->failed.empty()) << load->failed.front();
+  EXPECT_GT(load->acknowledged.size(), 300U);
+  const kv::Revision last = cluster.node(asked)->kv(shard)->store().revision();
+  EXPECT_EQ(static_cast<std::size_t>(last), load->acknowledged.size() + 1);
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return std::ranges::all_of(
+        at, [&](NodeId id) { return cluster.node(id)->kv(shard)->store().revision() == last; });
+  }));
+}
+
+// Keyspaces are made and dropped while machines die at any moment: whatever is left, everybody
+// comes back and agrees on it, and what there is serves.
+TEST_P(ControlSim, KeyspacesComeAndGoWhileMachinesDie) {
+  Random random(GetParam());
+  NodeCluster cluster(GetParam(), 3);
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto&) { return true; }));
+  for (int round = 0; round < 12; ++round) {
+    const NodeId at(1 + random.Below(3));
+    if (random.Below(2) == 0) {
+      keyspace::Promise promise = Raft("ledger");
+      promise.redis_database = 0;
+      (void)Create(cluster, at, promise);
+    } else {
+      (void)Drop(cluster, at, "ledger");
+    }
+    cluster.sim().RunFor(
+        std::chrono::microseconds(random.Below(random.Below(2) == 0 ? 5'000 : 40'000'000)));
+    const NodeId victim(1 + random.Below(3));
+    cluster.Kill(victim, runtime::Death::kPowerOff);
+    cluster.sim().RunFor(std::chrono::microseconds(random.Below(3'000'000)));
+    cluster.Start(victim);
+    ASSERT_TRUE(cluster.RunUntil([&] {
+      return std::ranges::all_of(nodes, [&](NodeId id) { return cluster.node(id) != nullptr; });
+    })) << cluster.crash(victim);
+  }
+  (void)Create(cluster, NodeId(1), Raft("ledger"));
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto& map) { return map.Find("ledger"); }));
+  const ShardId shard = ShardOf(cluster, NodeId(1), "ledger");
+  for (const NodeId id : nodes) {
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(id)->kv(shard) != nullptr; }));
+    const auto put = cluster.Run<kv::Revision>(
+        id, [shard](Node& node) { return PutThrough(node.kv(shard), "k", "v"); });
+    EXPECT_TRUE(put.has_value()) << Describe(put.error());
+  }
+  for (const NodeId id : nodes) EXPECT_EQ(cluster.crash(id), "");
+}
+
+// A group in which nothing happens does not keep the write-ahead log of a busy one from being cut.
+TEST_P(ControlSim, QuietGroupsLetTheLogGo) {
+  NodeCluster cluster(GetParam(), 3, [](NodeConfig& config) {
+    config.wal_segment_bytes = 64u << 10;
+    config.default_keyspaces = {Raft("ledger")};
+  });
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(cluster.Put(leader, "k", std::string(10'000, 'x')).has_value());
+    if (i % 20 == 0) cluster.sim().RunFor(5s);
+  }
+  for (const auto& id : Ids({1, 2, 3})) {
+    EXPECT_LT(cluster.node(id)->wal_stats().segments, 30U);  // 4 MB are 64 segments
+    EXPECT_GT(cluster.node(id)->wal_stats().bytes, 3'900'000U);
+  }
+  cluster.Kill(leader, runtime::Death::kPowerOff);
+  cluster.Start(leader);
+  ASSERT_TRUE(
+      AwaitMap(cluster, Ids({1, 2, 3}), [](const auto& map) { return map.Find("ledger"); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ControlSim, ::testing::Values(1, 2, 3));
+
+}  // namespace
+}  // namespace coterie::node

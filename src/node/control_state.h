@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/state_machine.h"
+#include "placement/cluster_map.h"
+#include "runtime/sync.h"
+
+namespace coterie::node {
+
+struct ControlData;
+
+/// What the control keyspace holds: the cluster map, folded from its log. The whole of it is one
+/// record of the Engine; it is small.
+class ControlState final : public model::StateMachine {
+ public:
+  struct Answer final : model::StateMachine::Answer {
+    Status status = Ok();
+    NodeId node;
+  };
+
+  explicit ControlState(runtime::Executor& executor);
+  ~ControlState() override;
+
+  // model::StateMachine
+  Status Load(storage::Engine& engine) override;
+  LogIndex applied() const override { return applied_; }
+  Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Apply(
+      std::span<const Command> commands, LogIndex upto, Term upto_term) override;
+
+  /// Never null.
+  placement::ClusterMapPtr map() const { return map_; }
+  /// After every new map.
+  runtime::Notification& changed() { return changed_; }
+  /// Whether `node` was one of the first replicas of a raft keyspace's shard.
+  bool IsFounder(ShardId shard, NodeId node) const;
+  /// Those first replicas, in ascending order; empty if the shard is not such a one.
+  std::vector<NodeId> Founders(ShardId shard) const;
+
+ private:
+  void Publish();
+
+  std::unique_ptr<ControlData> data_;
+  placement::ClusterMapPtr map_;
+  LogIndex applied_;
+  storage::Engine* engine_ = nullptr;
+  runtime::Notification changed_;
+};
+
+}  // namespace coterie::node

@@ -1,0 +1,21 @@
+#pragma once
+
+// Classic mistakes of the registers' driver, planted one at a time to prove that the simulation
+// would notice them. The library that ships is compiled without COTERIE_MUTANTS: there
+// COT_REGISTERS_MUTANT(x) is the constant false.
+
+#ifdef COTERIE_MUTANTS
+namespace coterie::node::registers {
+enum class Mutant {
+  kNone,
+  kReplyBeforeDurable,  ///< an acceptor answers before its state is on disk
+  kExpiredIsNothing,    ///< a value that is past is read as nothing, without a round
+  kNoSweep,             ///< a replica reports at once, whatever it holds
+};
+extern Mutant active_mutant;
+}  // namespace coterie::node::registers
+#define COT_REGISTERS_MUTANT(id) \
+  (::coterie::node::registers::active_mutant == ::coterie::node::registers::Mutant::id)
+#else
+#define COT_REGISTERS_MUTANT(id) false
+#endif
