@@ -41,9 +41,9 @@ RaftRegisters::RaftRegisters(runtime::World& world, std::function<node::KvKeyspa
 RaftRegisters::~RaftRegisters() = default;
 
 Task<Result<std::optional<node::Registers::Value>>> RaftRegisters::State::Run(std::string key,
-                                                                             Decide decide,
-                                                                             bool barrier,
-                                                                             Instant deadline) {
+                                                                              Decide decide,
+                                                                              bool barrier,
+                                                                              Instant deadline) {
   bool fresh = false;
   for (int tries = 0; tries < kTriesMax; ++tries) {
     node::KvKeyspace* here = keyspace();
@@ -91,14 +91,14 @@ Task<Result<std::optional<node::Registers::Value>>> RaftRegisters::State::Run(st
 }
 
 Task<Result<std::optional<node::Registers::Value>>> RaftRegisters::Read(std::string key,
-                                                                       Instant deadline) {
+                                                                        Instant deadline) {
   const Decide leave = [](const std::optional<Value>&) { return Change{}; };
   return state_->Run(std::move(key), leave, true, deadline);
 }
 
 Task<Result<std::optional<node::Registers::Value>>> RaftRegisters::Update(std::string key,
-                                                                         Decide decide,
-                                                                         Instant deadline) {
+                                                                          Decide decide,
+                                                                          Instant deadline) {
   return state_->Run(std::move(key), std::move(decide), false, deadline);
 }
 

@@ -138,8 +138,7 @@ Task<std::string> OrderedCommands::State::Exec(Context context, OwnedWords words
   } else {
     Transaction::State& transaction = *context.transaction->state_;
     const bool aborted = transaction.aborted;
-    const bool elsewhere =
-        !transaction.watched.empty() && transaction.keyspace != NameOf(context);
+    const bool elsewhere = !transaction.watched.empty() && transaction.keyspace != NameOf(context);
     job.commands = std::move(transaction.queued);
     job.watched = std::move(transaction.watched);
     transaction.Close();

@@ -80,9 +80,9 @@ void Expire(const Call& call) {
   const bool relative = id == CommandId::kExpire || id == CommandId::kPexpire;
   const auto flags = ParseExpireFlags(call);
   if (!flags) return;
-  const auto at = ParseInstant(call, call[2],
-                               seconds ? TimeUnit::kSeconds : TimeUnit::kMilliseconds,
-                               relative ? TimeBase::kNow : TimeBase::kEpoch, true);
+  const auto at =
+      ParseInstant(call, call[2], seconds ? TimeUnit::kSeconds : TimeUnit::kMilliseconds,
+                   relative ? TimeBase::kNow : TimeBase::kEpoch, true);
   if (!at) return;
   const Object& object = call.view.Find(call[1]);
   if (!Exists(object) || !Permitted(*flags, object.expires_at_ms, *at)) {
@@ -114,8 +114,7 @@ void Ttl(const Call& call) {
   call.reply.Integer(seconds ? (ms + 500) / 1000 : ms);
 }
 
-void CopyCollection(Objects& objects, ObjectType type, std::string_view from,
-                    std::string_view to) {
+void CopyCollection(Objects& objects, ObjectType type, std::string_view from, std::string_view to) {
   for (auto& [element, value] : objects.Elements(from)) {
     if (type == ObjectType::kSortedSet) {
       objects.PutScore(to, element, DecodeScore(value));
@@ -158,8 +157,8 @@ void CopyKey(const Call& call) {
   if (call[1] == call[2]) {
     return call.reply.Error("ERR source and destination objects are the same");
   }
-  const bool refused = !Exists(call.view.Find(call[1])) ||
-                       (!replace && Exists(call.view.Find(call[2])));
+  const bool refused =
+      !Exists(call.view.Find(call[1])) || (!replace && Exists(call.view.Find(call[2])));
   call.reply.Integer(refused ? 0 : 1);
   if (!refused) Copy(call.view, call[1], call[2]);
 }

@@ -141,8 +141,7 @@ void KvTransaction::Erase(const KeyRange& range) {
   erased_.push_back(range);
 }
 
-std::vector<KvTransaction::Entry> KvTransaction::ScanStore(const KeyRange& range,
-                                                           std::size_t max) {
+std::vector<KvTransaction::Entry> KvTransaction::ScanStore(const KeyRange& range, std::size_t max) {
   std::vector<Entry> out;
   Note(store_.VisitRange(range.begin, range.end,
                          [&](std::string_view record, std::string_view value, auto) {

@@ -17,9 +17,9 @@ inline constexpr std::size_t kTransactionOperationsMax = 10'000;
 inline constexpr std::size_t kTransactionBytesMax = 1536u << 10;
 
 /// A transaction on the records of a kv store: reads of one state, writes that wait in a buffer and
-/// are visible to its own later reads, and then one command for the log that does it all, if what it
-/// was decided on is still so [Kung-Robinson §3]. Does not suspend: make, use and encode it in one
-/// go.
+/// are visible to its own later reads, and then one command for the log that does it all, if what
+/// it was decided on is still so [Kung-Robinson §3]. Does not suspend: make, use and encode it in
+/// one go.
 class KvTransaction {
  public:
   explicit KvTransaction(const kv::Store& store) : store_(store) {}

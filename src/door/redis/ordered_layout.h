@@ -46,7 +46,8 @@ struct Header {
 std::string EncodeHeader(const Header& header);
 std::optional<Header> DecodeHeader(std::string_view value);
 
-/// One element: a field of a hash (its value), a member of a set (empty) or of a sorted set (score).
+/// One element: a field of a hash (its value), a member of a set (empty) or of a sorted set
+/// (score).
 std::string ElementRecord(std::string_view key, std::string_view element);
 KeyRange Elements(std::string_view key);
 std::string_view ElementOf(std::string_view key, std::string_view record);

@@ -37,8 +37,8 @@ View::Object Objects::Load(const std::string& key) {
   if (!record) return object;
   const auto expiry = DecodeExpiry(record->value);
   if (!expiry) return object;
-  const std::int64_t owner = expiry->belongs_to == Expiry::kSameTransaction ? record->mod_revision
-                                                                            : expiry->belongs_to;
+  const std::int64_t owner =
+      expiry->belongs_to == Expiry::kSameTransaction ? record->mod_revision : expiry->belongs_to;
   if (owner != belongs_to) return object;  // of an earlier state of the key
   object.expires_at_ms = expiry->at_ms;
   if (!Past(expiry->at_ms)) return object;
@@ -137,9 +137,8 @@ Objects::Element Objects::Draw(std::string_view key) {
   COT_ASSERT(count > 0);
   const std::string root = ordered::Elements(key).begin;
   std::string prefix = root;
-  auto found = kv_.Scan(WithPrefix(prefix), static_cast<std::size_t>(count) <= kEvenlyMax
-                                                ? kEvenlyMax
-                                                : kFewMax);
+  auto found = kv_.Scan(WithPrefix(prefix),
+                        static_cast<std::size_t>(count) <= kEvenlyMax ? kEvenlyMax : kFewMax);
   while (found.size() == kFewMax) {
     // The bytes that follow the prefix; none: an element ends here.
     std::vector<std::optional<unsigned char>> next;

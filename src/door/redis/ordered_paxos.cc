@@ -29,9 +29,7 @@ struct Round {
   Context context;
   OwnedWords words;
 
-  View::Surroundings surroundings() {
-    return {WallMilliseconds(world), world.random(), cursors};
-  }
+  View::Surroundings surroundings() { return {WallMilliseconds(world), world.random(), cursors}; }
 };
 
 std::string Encoded(const Round& round, const Error& error) {
@@ -130,8 +128,8 @@ Task<std::string> RunScan(Round* round) {
   const auto request = ParseScan(call, 1, scan, true);
   if (!request) co_return out;
   const auto count = static_cast<std::size_t>(request->count);
-  auto page = co_await round->registers.Keys(request->after.value_or(""), count,
-                                             round->context.deadline);
+  auto page =
+      co_await round->registers.Keys(request->after.value_or(""), count, round->context.deadline);
   if (!page) co_return Encoded(*round, page.error());
   std::optional<std::string> next;
   if (page->size() == count) next = page->back();
@@ -228,9 +226,10 @@ Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Regist
       out = co_await RunOnAllKeys(&round);
       break;
     default:
-      if (round.words.size() < 2 || (StringHandler(round.context.command->id) == nullptr &&
-                                     KeyHandler(round.context.command->id) == nullptr &&
-                                     BitHandler(round.context.command->id) == nullptr) ||
+      if (round.words.size() < 2 ||
+          (StringHandler(round.context.command->id) == nullptr &&
+           KeyHandler(round.context.command->id) == nullptr &&
+           BitHandler(round.context.command->id) == nullptr) ||
           round.context.command->id == CommandId::kRename ||
           round.context.command->id == CommandId::kRenamenx ||
           round.context.command->id == CommandId::kCopy) {

@@ -56,10 +56,10 @@ TEST_F(OrderedOnPaxos, StringsAreServed) {
 // What needs several keys at once is refused by name, with the kind that can.
 TEST_F(OrderedOnPaxos, NoMultiKeyAtomicity) {
   Expect(R"(
-    MSET a 1 b 2 -> -NOTPAXOS MSET of several keys is refused: each key agrees on its own; use a raft keyspace
-    MSETNX a 1 b 2 -> -NOTPAXOS MSETNX of several keys is refused: each key agrees on its own; use a raft keyspace
-    HSET h f v -> -NOTPAXOS HSET is refused: a paxos keyspace holds strings, one register a key; use a raft keyspace
-    RENAME a b -> -NOTPAXOS RENAME is refused: a paxos keyspace holds strings, one register a key; use a raft keyspace
+    MSET a 1 b 2 -> -NOTPAXOS MSET of several keys is refused: each key agrees on its own; use a...
+    MSETNX a 1 b 2 -> -NOTPAXOS MSETNX of several keys is refused: each key agrees on its own; u...
+    HSET h f v -> -NOTPAXOS HSET is refused: a paxos keyspace holds strings, one register a key;...
+    RENAME a b -> -NOTPAXOS RENAME is refused: a paxos keyspace holds strings, one register a ke...
   )");
   EXPECT_EQ(registers.writes, 0);
 }
@@ -129,7 +129,9 @@ class KvRegisters : public OrderedTest {
         [value](const std::optional<Value>&) { return node::Registers::Change{true, value}; },
         world.Now() + Duration(1s)));
   }
-  Held Read(std::string key) { return Finish(raft.Read(std::move(key), world.Now() + Duration(1s))); }
+  Held Read(std::string key) {
+    return Finish(raft.Read(std::move(key), world.Now() + Duration(1s)));
+  }
 
   bool here = true;
   RaftRegisters raft{world, [this]() -> node::KvKeyspace* { return here ? &node : nullptr; }};
@@ -176,7 +178,8 @@ TEST_F(KvRegisters, DecideAnewWhenTheyLose) {
 
 // Keys are listed in order and in pages; collections are none. Without a replica: an error.
 TEST_F(KvRegisters, ListKeys) {
-  for (const char* key : {"a", "b", "c", "d"}) EXPECT_EQ(Do(std::string("SET ") + key + " v"), "OK");
+  for (const char* key : {"a", "b", "c", "d"})
+    EXPECT_EQ(Do(std::string("SET ") + key + " v"), "OK");
   EXPECT_EQ(Do("SADD bb x"), "1");
   const Instant deadline = world.Now() + Duration(1s);
   EXPECT_EQ(*Finish(raft.Keys("", 10, deadline)), (std::vector<std::string>{"a", "b", "c", "d"}));

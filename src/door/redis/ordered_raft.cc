@@ -55,8 +55,9 @@ Result<std::string> RaftJobs::Execute(Objects& objects, const Job& job) {
   if (job.exec) Reply(out, job.protocol).Array(job.commands.size());
   for (const QueuedCommand& queued : job.commands) Run(objects, queued, job.protocol, out);
   if (job.exec && objects.unguarded() && objects.kv().changed()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "a transaction that changes keys cannot have SCAN, KEYS, DBSIZE or RANDOMKEY in it");
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "a transaction that changes keys cannot have SCAN, KEYS, DBSIZE or RANDOMKEY in it");
   }
   return out;
 }

@@ -76,8 +76,8 @@ class RaftJobs {
 
   runtime::Task<void> Drive(std::string key);
   /// Decides `jobs` together until they happened; their replies, or why none of them did.
-  runtime::Task<Result<std::vector<std::string>>> Decide(std::vector<const Job*> jobs,
-                                                         bool barrier, Instant deadline);
+  runtime::Task<Result<std::vector<std::string>>> Decide(std::vector<const Job*> jobs, bool barrier,
+                                                         Instant deadline);
   runtime::Task<void> Answer(Group group);
   /// A plain SET: happens whatever the key holds, so nothing is read.
   runtime::Task<std::string> SetBlindly(std::string command, std::string reply, int protocol,

@@ -1,4 +1,5 @@
-// What of a sorted set lies between two bounds: by rank, by score, or, among equal scores, by bytes.
+// What of a sorted set lies between two bounds: by rank, by score, or, among equal scores, by
+// bytes.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -202,13 +203,13 @@ std::optional<Query> ParseOptions(const Call& call, std::size_t first) {
     }
   }
   if (query.limited && query.limit != -1 && query.by == By::kRank) {
-    call.reply.Error("ERR syntax error, LIMIT is only supported in combination with either BYSCORE "
-                     "or BYLEX");
+    call.reply.Error(
+        "ERR syntax error, LIMIT is only supported in combination with either BYSCORE "
+        "or BYLEX");
     return std::nullopt;
   }
   if (query.with_scores && query.by == By::kBytes) {
-    call.reply.Error(
-        "ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+    call.reply.Error("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
     return std::nullopt;
   }
   return query;

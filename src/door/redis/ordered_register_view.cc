@@ -17,8 +17,7 @@ const View::Object& RegisterView::Find(std::string_view key) {
   return object_;
 }
 
-void RegisterView::PutString(std::string_view key, std::string value,
-                             std::uint64_t expires_at_ms) {
+void RegisterView::PutString(std::string_view key, std::string value, std::uint64_t expires_at_ms) {
   COT_ASSERT(key == key_);
   changed_ = true;
   object_ = {};

@@ -49,9 +49,8 @@ void Set(const Call& call) {
   }
   if (refused) return;
   const std::uint64_t kept = options->keep_ttl ? old.expires_at_ms : 0;
-  call.view.PutString(
-      call[1], std::string(call[2]),
-      options->expires ? static_cast<std::uint64_t>(options->expires_at_ms) : kept);
+  call.view.PutString(call[1], std::string(call[2]),
+                      options->expires ? static_cast<std::uint64_t>(options->expires_at_ms) : kept);
 }
 
 void SetNx(const Call& call) {
@@ -62,9 +61,8 @@ void SetNx(const Call& call) {
 
 void SetEx(const Call& call) {
   const bool seconds = call.command.id == CommandId::kSetex;
-  const auto at = ParseInstant(call, call[2],
-                               seconds ? TimeUnit::kSeconds : TimeUnit::kMilliseconds,
-                               TimeBase::kNow);
+  const auto at = ParseInstant(
+      call, call[2], seconds ? TimeUnit::kSeconds : TimeUnit::kMilliseconds, TimeBase::kNow);
   if (!at) return;
   call.view.PutString(call[1], std::string(call[3]), static_cast<std::uint64_t>(*at));
   call.reply.Ok();
@@ -116,9 +114,9 @@ void GetRange(const Call& call) {
   if (end < 0) end = std::max<std::int64_t>(end + size, 0);
   end = std::min(end, size - 1);
   if (begin > end || size == 0) return call.reply.Bulk("");
-  call.reply.Bulk(std::string_view(object->value)
-                      .substr(static_cast<std::size_t>(begin),
-                              static_cast<std::size_t>(end - begin + 1)));
+  call.reply.Bulk(
+      std::string_view(object->value)
+          .substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin + 1)));
 }
 
 void SetRange(const Call& call) {

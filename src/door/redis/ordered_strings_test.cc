@@ -184,7 +184,8 @@ TEST_F(OrderedStrings, CountAsRedisDoes) {
 // Keys of any bytes are served: the empty one, and those that etcd could not name or that look like
 // our own records.
 TEST_F(OrderedStrings, MayBeNamedAnything) {
-  const std::string names[] = {"", std::string("\0", 1), std::string("\0redis/h/x", 10), "\xff\xff"};
+  const std::string names[] = {"", std::string("\0", 1), std::string("\0redis/h/x", 10),
+                               "\xff\xff"};
   for (const auto& name : names) {
     EXPECT_EQ(Raw(*self, {"SET", name, "v"}), "+OK\r\n");
     EXPECT_EQ(Raw(*self, {"GET", name}), "$1\r\nv\r\n");

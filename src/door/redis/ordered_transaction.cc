@@ -14,7 +14,7 @@ namespace coterie::door::redis {
 Transaction::Transaction() : state_(std::make_unique<State>()) {}
 Transaction::~Transaction() = default;
 
-bool Transaction::open() const { return state_->open; }
+bool Transaction::queueing() const { return state_->open; }
 void Transaction::OnRefused() { state_->aborted = state_->open; }
 void Transaction::Reset() { state_->Close(); }
 

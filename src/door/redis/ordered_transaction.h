@@ -22,7 +22,7 @@ class Transaction {
   Transaction(const Transaction&) = delete;
 
   /// Between MULTI and EXEC or DISCARD: commands are queued.
-  bool open() const;
+  bool queueing() const;
   /// The door refused a command (unknown, word count, not of this kind of keyspace): if open, EXEC
   /// will answer EXECABORT.
   void OnRefused();

@@ -53,7 +53,7 @@ TEST_F(OrderedTransactions, ErrorsAreRediss) {
     INCR a -> QUEUED
     HGET a f -> QUEUED
     SET b 1 -> QUEUED
-    EXEC -> [OK -ERR value is not an integer or out of range -WRONGTYPE Operation against a key holding the wrong kind of value OK]
+    EXEC -> [OK -ERR value is not an integer or out of range -WRONGTYPE Operation against a key...
     GET b -> "1"
     UNWATCH -> OK
   )");
@@ -77,7 +77,7 @@ TEST_F(OrderedTransactions, ConnectionCommandsAreRefused) {
   EXPECT_TRUE(self->transaction.Refuses(*FindCommand("select"), reply));
   EXPECT_EQ(out, "-ERR SELECT is not served inside MULTI\r\n");
   self->transaction.Reset();
-  EXPECT_FALSE(self->transaction.open());
+  EXPECT_FALSE(self->transaction.queueing());
   EXPECT_EQ(Do("EXEC"), "-ERR EXEC without MULTI");
 }
 
