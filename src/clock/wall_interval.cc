@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace coterie::clock {
 
@@ -12,6 +14,11 @@ std::string ToText(const WallInterval& wall) {
   // Rounded up: a bound is never made narrower by being printed.
   const auto up = [](double v) { return std::ceil(v * 10 - 1e-6) / 10; };
   return ms < 1000 ? fmt::format("±{:.1f} ms", up(ms)) : fmt::format("±{:.1f} s", up(ms / 1000));
+}
+
+std::uint64_t MiddleMs(const WallInterval& wall) {
+  const std::int64_t middle = std::midpoint(wall.earliest_ns, wall.latest_ns);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(middle, 0)) / 1'000'000;
 }
 
 }  // namespace coterie::clock

@@ -41,6 +41,7 @@ class AdminDoor {
  private:
   runtime::Task<net::HttpResponse> Handle(net::HttpRequest request);
   net::HttpResponse Fault(const net::HttpRequest& request);
+  Status CheckKeyspaces() const;
   Status CheckMayChange(const net::HttpRequest& request) const;
 
   // keyspaces.cc: "/keyspaces..."

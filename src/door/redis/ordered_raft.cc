@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "clock/wall_interval.h"
 #include "door/redis/ordered_register_view.h"
 
 namespace coterie::door::redis::ordered {
@@ -37,8 +38,7 @@ bool Dropped(const Error& error) {
 }  // namespace
 
 std::int64_t WallMilliseconds(runtime::World& world) {
-  const WallInterval wall = world.WallNow();
-  return (wall.earliest_ns + (wall.latest_ns - wall.earliest_ns) / 2) / 1'000'000;
+  return static_cast<std::int64_t>(clock::MiddleMs(world.WallNow()));
 }
 
 View::Surroundings RaftJobs::surroundings() {

@@ -12,7 +12,7 @@ bool Store::HasShard(ShardId shard) const { return state_->FindShard(shard) != n
 void Store::OnConflict(std::function<void(Conflict)> sink) {
   state_->on_conflict = std::move(sink);
 }
-void Store::SetWallMs(std::uint64_t earliest_ms) { state_->wall_ms = earliest_ms; }
+void Store::SetWallMs(std::uint64_t wall_ms) { state_->wall_ms = wall_ms; }
 std::uint64_t Store::wall_ms() const { return state_->wall_ms; }
 
 const VersionVector& Store::Applied(ShardId id) const {

@@ -128,7 +128,7 @@ class Store {
 
   // -- reading -----------------------------------------------------------------------------------
   /// The time by which expiry is judged: set by the driver at the start of each turn.
-  void SetWallMs(std::uint64_t earliest_ms);
+  void SetWallMs(std::uint64_t wall_ms);
   std::uint64_t wall_ms() const;
 
   ObjectType TypeOf(ShardId shard, std::string_view key);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "clock/wall_interval.h"
 #include "node/leaderless/mutants.h"
 #include "node/leaderless/state.h"
 
@@ -88,9 +89,7 @@ const WallInterval& LeaderlessReplicas::State::Turn() {
   wall_known = true;
   wall_at = now;
   wall = world.WallNow();
-  constexpr std::int64_t kNsPerMs = 1'000'000;
-  store.SetWallMs(
-      static_cast<std::uint64_t>(std::max<std::int64_t>(wall.earliest_ns, 0) / kNsPerMs));
+  store.SetWallMs(clock::MiddleMs(wall));
   return wall;
 }
 

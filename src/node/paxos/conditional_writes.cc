@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/coding.h"
+#include "clock/wall_interval.h"
 #include "crdt/cell.h"
 #include "node/paxos/mutants.h"
 #include "node/paxos/paxos_keyspaces.h"
@@ -87,8 +88,7 @@ Result<ConditionalWrites::Place> ConditionalWrites::PlaceOf(std::string_view key
 
 bool ConditionalWrites::IsPast(const Value& value) const {
   if (value.expires_at_ms == 0) return false;
-  const std::int64_t now_ms = world_.WallNow().earliest_ns / 1'000'000;
-  return now_ms >= 0 && static_cast<std::uint64_t>(now_ms) >= value.expires_at_ms;
+  return clock::MiddleMs(world_.WallNow()) >= value.expires_at_ms;
 }
 
 ConditionalWrites::Decided ConditionalWrites::Local(ShardId shard, const std::string& key) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/coding.h"
+#include "clock/wall_interval.h"
 #include "node/paxos/mutants.h"
 
 namespace coterie::node::registers {
@@ -42,8 +43,7 @@ Result<ShardId> KeyspaceRegisters::ShardOf(std::string_view key) const {
 
 bool KeyspaceRegisters::IsPast(const Value& value) const {
   if (value.expires_at_ms == 0) return false;
-  const std::int64_t now_ms = world_.WallNow().earliest_ns / 1'000'000;
-  return now_ms >= 0 && static_cast<std::uint64_t>(now_ms) >= value.expires_at_ms;
+  return clock::MiddleMs(world_.WallNow()) >= value.expires_at_ms;
 }
 
 Task<Result<std::optional<Registers::Value>>> KeyspaceRegisters::Read(std::string key,
