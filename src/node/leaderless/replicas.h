@@ -30,7 +30,8 @@ struct LeaderlessOptions {
   Duration account_interval = 1s;
   Duration resend_after = 1s;
   Duration read_late = 50ms;  ///< then one replica more is asked
-  Duration write_back_interval = 3s;
+  /// Each write-back holds the reactor for as long as its cells take: often is little at once.
+  Duration write_back_interval = 500ms;
   Duration expiry_patience = 5s;   ///< of those that do not own an expired object
   Duration scrub_interval = 600s;  ///< between comparisons of whole shards; one shard each time
 };

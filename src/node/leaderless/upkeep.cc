@@ -110,8 +110,9 @@ Task<void> LeaderlessReplicas::State::WriteBackLoop() {
   Instant last = world.Now();
   for (;;) {
     co_await runtime::Sleep(world.executor(), kWriteBackTick);
-    const bool due = world.Now() - last >= options.write_back_interval;
-    if (!due && !store.WantsWriteBack()) continue;
+    const Duration since = world.Now() - last;
+    const bool wanted = store.WantsWriteBack() && since >= options.write_back_interval / 2;
+    if (!wanted && since < options.write_back_interval) continue;
     last = world.Now();
     if (!WriteBack()) co_return;
     if (host.journal.bytes() < options.journal_bytes_max) continue;
