@@ -78,32 +78,12 @@ runtime::Task<net::HttpResponse> AdminDoor::Handle(net::HttpRequest request) {
   if (path == "/healthz") {
     const Instant deadline = node_.world().Now() + 1s;
     auto able = co_await node_.replica().ReadBarrier(deadline);
-    if (able) able = CheckKeyspaces();
+    if (able) able = CheckKeyspaces(node_, parts_);
     if (able) co_return net::HttpResponse{.body = "ok\n"};
     co_return Refusal(503, able.error());
   }
   co_return net::HttpResponse{.status = 404,
                               .body = "/status /healthz /metrics /keyspaces /nodes /fault\n"};
-}
-
-/// Whether the cluster has been made and the leaderless shards that are to be served here are open.
-Status AdminDoor::CheckKeyspaces() const {
-  if (parts_.control == nullptr) return Ok();
-  const placement::ClusterMapPtr map = parts_.control->map();
-  if (map->version == 0) return Fail(ErrorCode::kNoKeyspace, "The cluster is being made.");
-  if (parts_.leaderless == nullptr) return Ok();
-  for (const auto& [name, keyspace] : map->keyspaces) {
-    if (keyspace.promise.replication != keyspace::Replication::kLeaderless) continue;
-    for (const placement::Shard& shard : keyspace.shards) {
-      const auto here = std::ranges::find_if(shard.replicas, [this](const auto& replica) {
-        return replica.node == node_.config().id && replica.phase == placement::Phase::kActive;
-      });
-      if (here != shard.replicas.end() && !parts_.leaderless->Serves(shard)) {
-        return Fail(ErrorCode::kNotReplica, fmt::format("A shard of {} is not open yet.", name));
-      }
-    }
-  }
-  return Ok();
 }
 
 Instant AdminDoor::Deadline() const { return node_.world().Now() + node_.config().request_timeout; }

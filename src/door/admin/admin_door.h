@@ -41,7 +41,6 @@ class AdminDoor {
  private:
   runtime::Task<net::HttpResponse> Handle(net::HttpRequest request);
   net::HttpResponse Fault(const net::HttpRequest& request);
-  Status CheckKeyspaces() const;
   Status CheckMayChange(const net::HttpRequest& request) const;
 
   // keyspaces.cc: "/keyspaces..."
@@ -65,6 +64,9 @@ class AdminDoor {
   const AdminParts parts_;
 };
 
+/// Whether the cluster has been made and the leaderless shards that this node is to serve are open.
+/// Errors: kNoKeyspace, kNotReplica.
+Status CheckKeyspaces(node::Node& node, const AdminParts& parts);
 /// The parts of /status and /metrics, for the handlers and their tests.
 std::string StatusJson(node::Node& node, std::string_view version, const AdminParts& parts = {});
 std::string MetricsText(node::Node& node, std::string_view version, const AdminParts& parts = {});

@@ -106,8 +106,9 @@ std::string MetricsText(node::Node& node, std::string_view version, const AdminP
       "# HELP coterie_build_info The running version.\n# TYPE coterie_build_info gauge\n"
       "coterie_build_info{{version=\"{}\"}} 1\n",
       version);
-  metric("coterie_ready", "gauge", "1 if a leader is known and recovery is over.",
-         node.ready() ? 1 : 0);
+  metric("coterie_ready", "gauge",
+         "1 if a leader is known, recovery is over and the keyspaces are open.",
+         node.ready() && CheckKeyspaces(node, parts) ? 1 : 0);
   metric("coterie_raft_is_leader", "gauge", "1 if this replica leads.", status.leading ? 1 : 0);
   metric("coterie_raft_term", "gauge", "Raft term.", status.term.value);
   metric("coterie_raft_commit_index", "gauge", "Last committed log index.", status.commit.value);

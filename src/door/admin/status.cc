@@ -72,6 +72,25 @@ std::string ClockJson(const WallInterval& wall) {
 
 }  // namespace
 
+Status CheckKeyspaces(node::Node& node, const AdminParts& parts) {
+  if (parts.control == nullptr) return Ok();
+  const placement::ClusterMapPtr map = parts.control->map();
+  if (map->version == 0) return Fail(ErrorCode::kNoKeyspace, "The cluster is being made.");
+  if (parts.leaderless == nullptr) return Ok();
+  for (const auto& [name, keyspace] : map->keyspaces) {
+    if (keyspace.promise.replication != keyspace::Replication::kLeaderless) continue;
+    for (const placement::Shard& shard : keyspace.shards) {
+      const auto here = std::ranges::find_if(shard.replicas, [&node](const auto& replica) {
+        return replica.node == node.config().id && replica.phase == placement::Phase::kActive;
+      });
+      if (here != shard.replicas.end() && !parts.leaderless->Serves(shard)) {
+        return Fail(ErrorCode::kNotReplica, fmt::format("A shard of {} is not open yet.", name));
+      }
+    }
+  }
+  return Ok();
+}
+
 std::string StatusJson(node::Node& node, std::string_view version, const AdminParts& parts) {
   const node::ReplicaStatus status = node.replica().status();
   const raft::Raft& core = node.raft_replica().core();
@@ -93,7 +112,8 @@ std::string StatusJson(node::Node& node, std::string_view version, const AdminPa
       "\n",
       Quote(config.name), status.self.value, Quote(version), Quote(config.cluster),
       node.cluster_id(), RoleOf(status, core.role()), status.leader.value, status.term.value,
-      status.commit.value, status.applied.value, node.store().revision(), node.ready(), config.demo,
+      status.commit.value, status.applied.value, node.store().revision(),
+      node.ready() && CheckKeyspaces(node, parts).has_value(), config.demo,
       ClockJson(node.world().WallNow()),
       config.redis_listen.port == 0 ? "null" : Quote(ToText(config.redis_listen)),
       Quote(config.failure_domain), map->version, peers,
