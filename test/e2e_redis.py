@@ -51,6 +51,13 @@ def read_until(link, ending, limit=1 << 20):
     return got
 
 
+def ended(link):
+    try:
+        return link.recv(10) == b""
+    except ConnectionResetError:  # what it had not read yet makes it one
+        return True
+
+
 def a_library_uses_crdt_values_at_every_node(demo):
     a, b = client(demo, "n1", CART), client(demo, "n2", CART)
 
@@ -166,7 +173,7 @@ def bytes_that_are_not_the_protocols_are_refused(demo):
             link.sendall(sent)
             got = read_until(link, b"\r\n")
             claim(got.startswith(answer), f"{sent[:30]} is refused in Redis's words", got)
-            claim(link.recv(10) == b"", "and the connection ends")
+            claim(ended(link), "and the connection ends")
     with connection(demo, "n1") as link:
         link.sendall(b"PING\r\n*1\r\n$7\r\nUNHEARD\r\n*2\r\n$3\r\nGET\r\n$1\r\nx\r\n*1\r\n$3\r\nGET\r\n")
         got = read_until(link, b"command\r\n")
