@@ -53,6 +53,10 @@ struct NodeConfig {
   std::uint64_t snapshot_every_entries = 100000;
   std::size_t engine_cache_bytes = 64u << 20;
   std::size_t engine_memtable_bytes = 64u << 20;
+  /// Of the leaderless keyspaces' cells: how long changed ones stay in memory alone (and in the
+  /// journal), and how much of the journal is kept for them.
+  Duration cells_write_back = 20s;
+  std::uint64_t cells_journal_bytes = 256u << 20;
   LogLevel log_level = LogLevel::kInfo;
 };
 

@@ -92,7 +92,10 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
                                       .actor = clock::MakeActor(self, node->incarnation()),
                                       .dir = dir + "/cells",
                                       .engines = node->engines()};
-  COT_CO_ASSIGN(leaderless, co_await node::LeaderlessReplicas::Open(host, {}));
+  node::LeaderlessOptions options;
+  options.write_back_interval = node->config().cells_write_back;
+  options.journal_bytes_max = node->config().cells_journal_bytes;
+  COT_CO_ASSIGN(leaderless, co_await node::LeaderlessReplicas::Open(host, options));
   paxos_journal = std::make_unique<Journal>(*world, node->wal(), Journal::kPaxos,
                                             node->TakeJournal(Journal::kPaxos));
   COT_CO_ASSIGN(paxos, co_await node::PaxosKeyspaces::Open(

@@ -43,6 +43,8 @@ class EtcdCluster final : public Cluster {
     Random random(plan.seed ^ 0x6e6f6465);
     constexpr std::uint64_t kSnapshotEvery[] = {8, 40, 5000};
     const std::uint64_t snapshot_every = kSnapshotEvery[random.Below(3)];
+    constexpr Duration kCellsWriteBack[] = {300ms, 3s, 60s};
+    const Duration cells_write_back = kCellsWriteBack[random.Below(3)];
     // As in a demo; databases as in redis_workload.h.
     const std::vector<keyspace::Promise> keyspaces = {
         {.name = "cart",
@@ -70,6 +72,8 @@ class EtcdCluster final : public Cluster {
       config.wal_segment_bytes = 64u << 10;
       config.snapshot_every_entries = snapshot_every;
       config.log_entries_kept = snapshot_every / 4;
+      config.cells_write_back = cells_write_back;
+      config.cells_journal_bytes = 4u << 10;
       configs_.push_back(std::move(config));
     }
   }

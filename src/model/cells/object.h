@@ -83,7 +83,7 @@ struct Object {
   std::unique_ptr<Collection> rest;
   crdt::Cell value;  ///< the register
   Shard* shard = nullptr;
-  std::size_t charged = 0;  ///< of the cache's bytes
+  std::size_t charged = 0;                        ///< of the cache's bytes
   std::optional<std::uint64_t> indexed_deadline;  ///< what the engine's index has
   Object* next = nullptr;                         ///< round the clock
   Object* previous = nullptr;

@@ -25,7 +25,9 @@ struct Shard {
   ShardId id;
   Policy policy = Policy::kCrdt;
   VersionVector applied;
-  VersionVector written;  ///< what the engine has of `applied`
+  VersionVector written;       ///< what the engine has of `applied`
+  VersionVector applied_then;  ///< when the sweep that writes back began
+  std::size_t sweeping = 0;    ///< the first so many of `dirty` belong to it
   ObjectTable objects;
   std::vector<Object*> dirty;
   std::set<std::string, std::less<>> tombstones;  ///< their cell keys
@@ -96,6 +98,8 @@ struct Store::State {
   // -- engine (write_back.cc) --------------------------------------------------------------------
   void AppendObject(storage::Batch& batch, Object& object);
   void AppendShard(storage::Batch& batch, Shard& shard);
+  std::size_t AppendSwept(storage::Batch& batch, Shard& shard, std::size_t objects_max);
+  void AppendPosition(storage::Batch& batch);
   /// Lets the engine have what changed in a shard, or of an object, ahead of WriteBack.
   bool Push(Shard& shard);
   bool Push(Object& object);
@@ -110,6 +114,7 @@ struct Store::State {
   std::size_t dirty_bytes = 0;
   std::uint64_t wall_ms = 0;
   LogIndex journal;
+  std::optional<LogIndex> sweep;  ///< the journal's position when the sweep under way began
   std::function<void(cells::Conflict)> on_conflict;
   Status failure;
   int pins = 0;  ///< iterations and edits under way: nothing may leave the cache

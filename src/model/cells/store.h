@@ -121,6 +121,11 @@ class Store {
   /// Writes changed cells and applied vectors to the engine in one batch, with `journal` beside
   /// them: the last position of the journal whose mutations are all in it.
   Status WriteBack(LogIndex journal);
+  /// The same in steps, so that others have their turn between them: everything that is dirty now,
+  /// about `objects_max` objects a step; true while there is more. The engine counts as having what
+  /// was applied, and journaled up to `journal`, when it began. A second beginning replaces it.
+  void BeginWriteBack(LogIndex journal);
+  Result<bool> ContinueWriteBack(std::size_t objects_max);
   /// The position that the loaded state had.
   LogIndex journal_position() const;
   bool WantsWriteBack() const;

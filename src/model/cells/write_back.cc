@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstdint>
+
 #include "base/assert.h"
 #include "base/coding.h"
 #include "model/cells/state.h"
@@ -83,6 +86,22 @@ void Store::State::AppendShard(storage::Batch& batch, Shard& shard) {
     Recount(*object);
     return true;
   });
+  shard.sweeping = 0;
+}
+
+/// The same for the first `objects_max` of those that were dirty when the sweep began.
+std::size_t Store::State::AppendSwept(storage::Batch& batch, Shard& shard,
+                                      std::size_t objects_max) {
+  const std::size_t count = std::min({objects_max, shard.sweeping, shard.dirty.size()});
+  const auto end = shard.dirty.begin() + static_cast<std::ptrdiff_t>(count);
+  for (auto at = shard.dirty.begin(); at != end; ++at) {
+    AppendObject(batch, **at);
+    (*at)->dirty = false;
+    Recount(**at);
+  }
+  shard.dirty.erase(shard.dirty.begin(), end);
+  shard.sweeping = shard.dirty.empty() ? 0 : shard.sweeping - count;
+  return count;
 }
 
 bool Store::State::Push(Shard& shard) {
@@ -143,32 +162,59 @@ Status Store::State::ScanShard(Shard& shard) {
 }
 
 Status Store::WriteBack(LogIndex journal) {
+  BeginWriteBack(journal);
+  const auto more = ContinueWriteBack(SIZE_MAX);
+  if (!more) return std::unexpected(more.error());
+  COT_ASSERT(!*more);
+  return Ok();
+}
+
+void Store::BeginWriteBack(LogIndex journal) {
   State& state = *state_;
-  COT_TRY(state.failure);
-  COT_ASSERT(state.edited.empty());
-  storage::Batch batch;
   for (auto& [id, shard] : state.shards) {
-    state.AppendShard(batch, *shard);
-    if (shard->applied == shard->written) continue;
-    std::string vector;
-    clock::Put(vector, shard->applied);
-    batch.Put(SpaceKey(kVectorSpace, id), std::move(vector));
-    shard->written = shard->applied;
+    shard->sweeping = shard->dirty.size();
+    shard->applied_then = shard->applied;
   }
-  if (journal != state.journal) {
-    std::string position;
-    PutBigEndian64(position, journal.value);
-    batch.Put(std::string(kJournalKey), std::move(position));
-  }
+  state.sweep = journal;
   state.dirty_bytes = 0;
   state.purge_waits = false;
+}
+
+Result<bool> Store::ContinueWriteBack(std::size_t objects_max) {
+  State& state = *state_;
+  if (!state.failure) return std::unexpected(state.failure.error());
+  COT_ASSERT(state.edited.empty());
+  if (!state.sweep) return false;
+  storage::Batch batch;
+  std::size_t left = objects_max;
+  for (auto& [id, shard] : state.shards) left -= state.AppendSwept(batch, *shard, left);
+  const bool more =
+      std::ranges::any_of(state.shards, [](const auto& each) { return each.second->sweeping > 0; });
+  if (!more) state.AppendPosition(batch);
   if (!batch.empty()) {
     auto status = state.engine->Write(std::move(batch));
     if (!status) state.Fail(status);
-    COT_TRY(status);
+    if (!status) return std::unexpected(status.error());
   }
-  state.journal = journal;
-  return Ok();
+  if (more) return true;
+  state.journal = *state.sweep;
+  state.sweep.reset();
+  return false;
+}
+
+/// What the engine has from now on: all that was applied when the sweep began.
+void Store::State::AppendPosition(storage::Batch& batch) {
+  for (auto& [id, shard] : shards) {
+    if (shard->applied_then == shard->written) continue;
+    std::string vector;
+    clock::Put(vector, shard->applied_then);
+    batch.Put(SpaceKey(kVectorSpace, id), std::move(vector));
+    shard->written = shard->applied_then;
+  }
+  if (*sweep == journal) return;
+  std::string position;
+  PutBigEndian64(position, sweep->value);
+  batch.Put(std::string(kJournalKey), std::move(position));
 }
 
 LogIndex Store::journal_position() const { return state_->journal; }
@@ -211,6 +257,7 @@ Status Store::Load(storage::Engine& engine) {
       if (!clock::Get(bytes, shard->applied) || !bytes.empty()) return Corrupt("a vector");
     }
     shard->written = shard->applied;
+    shard->applied_then = shard->applied;
     COT_TRY(state.ScanShard(*shard));
     state.shards.emplace(shard->id, std::move(shard));
   }

@@ -25,13 +25,14 @@ struct LeaderlessOptions {
   std::uint64_t unacknowledged_max = 65536;
   std::size_t journal_waiting_bytes_max = 64u << 20;  ///< not on disk yet; over it kOverloaded
   std::size_t in_flight_bytes_max = 8u << 20;         ///< sent to one peer, not answered
-  std::uint64_t journal_bytes_max = 32u << 20;        ///< then the engine is flushed
+  std::uint64_t journal_bytes_max = 256u << 20;       ///< then the engine is flushed
   Duration drift_max = 10s;                           ///< of other machines' clocks
   Duration account_interval = 1s;
   Duration resend_after = 1s;
   Duration read_late = 50ms;  ///< then one replica more is asked
   /// Each write-back holds the reactor for as long as its cells take: often is little at once.
-  Duration write_back_interval = 500ms;
+  /// A key that is written often goes to the engine once in so long.
+  Duration write_back_interval = 20s;
   Duration expiry_patience = 5s;   ///< of those that do not own an expired object
   Duration scrub_interval = 600s;  ///< between comparisons of whole shards; one shard each time
 };

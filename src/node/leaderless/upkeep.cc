@@ -14,6 +14,10 @@ constexpr Duration kExpiryInterval = 250ms;
 constexpr std::size_t kExpiredAtOnce = 64;
 constexpr std::size_t kPurgedAtOnce = 1000;
 constexpr Duration kWriteBackTick = 100ms;
+constexpr Duration kWriteBackPause = 1s;  // at least, between two
+// Steps of about a millisecond: requests are answered between them.
+constexpr std::size_t kWrittenAtOnce = 256;
+constexpr Duration kWritePause = 2ms;
 constexpr Duration kScrubPatience = 600s;
 }  // namespace
 
@@ -111,10 +115,20 @@ Task<void> LeaderlessReplicas::State::WriteBackLoop() {
   for (;;) {
     co_await runtime::Sleep(world.executor(), kWriteBackTick);
     const Duration since = world.Now() - last;
-    const bool wanted = store.WantsWriteBack() && since >= options.write_back_interval / 2;
-    if (!wanted && since < options.write_back_interval) continue;
+    const bool wanted = store.WantsWriteBack() && since >= kWriteBackPause;
+    const bool long_journal = host.journal.bytes() >= options.journal_bytes_max;
+    if (!wanted && !long_journal && since < options.write_back_interval) continue;
     last = world.Now();
-    if (!WriteBack()) co_return;
+    store.BeginWriteBack(host.journal.durable());
+    for (bool more = true; more;) {
+      const Result<bool> step = store.ContinueWriteBack(kWrittenAtOnce);
+      if (!step) {
+        Fail("writing back", step.error());
+        co_return;
+      }
+      more = *step;
+      if (more) co_await runtime::Sleep(world.executor(), kWritePause);
+    }
     if (host.journal.bytes() < options.journal_bytes_max) continue;
     const LogIndex position = store.journal_position();
     const Status done = co_await FlushEngine();
