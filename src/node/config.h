@@ -56,7 +56,7 @@ struct NodeConfig {
   /// Of the leaderless keyspaces' cells: how long changed ones stay in memory alone (and in the
   /// journal), and how much of the journal is kept for them.
   Duration cells_write_back = 20s;
-  std::uint64_t cells_journal_bytes = 256u << 20;
+  std::uint64_t cells_journal_bytes = 128u << 20;
   LogLevel log_level = LogLevel::kInfo;
 };
 

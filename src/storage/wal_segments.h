@@ -26,7 +26,7 @@ std::optional<std::uint64_t> ParseSegmentName(std::string_view name);
 class Segments {
  public:
   /// Files kept for reuse; more are removed.
-  static constexpr std::size_t kRecycledMax = 4;
+  static constexpr std::size_t kRecycledMax = 8;
 
   Segments(runtime::World& world, std::string dir, std::uint64_t segment_bytes);
 

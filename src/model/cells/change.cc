@@ -24,10 +24,7 @@ void Store::State::MarkDirty(const Place& place) {
     object.shard->dirty.push_back(&object);
     dirty_bytes += 64 + object.key.size() + CellBytes(object.value);
   }
-  if (IsSingleton(place.kind)) {
-    if (place.kind == Kind::kRegister) dirty_bytes += CellBytes(object.value) / 4;
-    return;
-  }
+  if (IsSingleton(place.kind)) return;
   Element& element = place.element->second;
   if (element.dirty) return;
   element.dirty = true;

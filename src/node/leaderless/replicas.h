@@ -25,7 +25,7 @@ struct LeaderlessOptions {
   std::uint64_t unacknowledged_max = 65536;
   std::size_t journal_waiting_bytes_max = 64u << 20;  ///< not on disk yet; over it kOverloaded
   std::size_t in_flight_bytes_max = 8u << 20;         ///< sent to one peer, not answered
-  std::uint64_t journal_bytes_max = 256u << 20;       ///< then the engine is flushed
+  std::uint64_t journal_bytes_max = 128u << 20;       ///< then the engine is flushed
   Duration drift_max = 10s;                           ///< of other machines' clocks
   Duration account_interval = 1s;
   Duration resend_after = 1s;
