@@ -75,6 +75,11 @@ class FakeLeaderless final : public node::Leaderless {
                                   const std::function<void(cells::Edit&)>&) override {
     return Fail(ErrorCode::kNotReplica);
   }
+  Result<node::WriteTicket> WriteAt(const placement::Keyspace&, const placement::Shard&,
+                                    clock::HybridTime,
+                                    const std::function<void(cells::Edit&)>&) override {
+    return Fail(ErrorCode::kNotReplica);
+  }
   bool IsAcknowledged(node::WriteTicket) const override { return true; }
   runtime::Task<Status> Acknowledged(node::WriteTicket, Instant) override { co_return Ok(); }
   runtime::Task<Status> Refresh(const placement::Keyspace&, const placement::Shard&, std::string,

@@ -70,8 +70,9 @@ void BitCount(const Call& call) {
   if (first < 0) first = std::max<std::int64_t>(first + size, 0);
   if (last < 0) last = std::max<std::int64_t>(last + size, 0);
   last = std::min(last, size - 1);
+  if (first > last) return call.reply.Integer(0);
   std::int64_t count = 0;
-  for (std::int64_t bit = first * unit; first <= last && bit < (last + 1) * unit;) {
+  for (std::int64_t bit = first * unit; bit < (last + 1) * unit;) {
     const auto at = static_cast<std::size_t>(bit);
     if (bit % 8 == 0 && bit + 8 <= (last + 1) * unit) {
       count += std::popcount(static_cast<unsigned char>(object.value[at / 8]));

@@ -111,7 +111,7 @@ void Ttl(const Call& call) {
   std::int64_t ms = static_cast<std::int64_t>(object.expires_at_ms);
   if (id == CommandId::kTtl || id == CommandId::kPttl) ms -= call.view.now_ms();
   const bool seconds = id == CommandId::kTtl || id == CommandId::kExpiretime;
-  call.reply.Integer(seconds ? (ms + 500) / 1000 : ms);
+  call.reply.Integer(seconds ? ms / 1000 + (ms % 1000 >= 500 ? 1 : 0) : ms);
 }
 
 void CopyCollection(Objects& objects, ObjectType type, std::string_view from, std::string_view to) {

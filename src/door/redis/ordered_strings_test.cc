@@ -176,6 +176,7 @@ TEST_F(OrderedStrings, CountAsRedisDoes) {
     BITCOUNT b 0 0 -> 4
     BITCOUNT b 1 1 -> 6
     BITCOUNT b 5 30 BIT -> 17
+    BITCOUNT b 9223372036854775807 -1 -> 0
     SETBIT b x 1 -> -ERR bit offset is not an integer or out of range
     SETBIT b 1 2 -> -ERR bit is not an integer or out of range
   )");
@@ -234,6 +235,8 @@ TEST_F(OrderedStrings, ExpireWhenTheDateHasCome) {
     SET k v -> OK
     PEXPIREAT k 1700000005000 -> 1
     PTTL k -> 4000
+    PEXPIREAT k 9223372036854775807 -> 1
+    EXPIRETIME k -> 9223372036854776
     EXPIRE k -1 -> 1
     EXISTS k -> 0
   )");

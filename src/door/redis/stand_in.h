@@ -139,19 +139,14 @@ class StandInLeaderless final : public node::Leaderless {
 
   Result<node::WriteTicket> Write(const placement::Keyspace&, const placement::Shard& shard,
                                   const std::function<void(cells::Edit&)>& make) override {
-    if (write_error) return std::unexpected(*write_error);
-    COT_ASSERT(Serves(shard));
-    const clock::HybridTime time = clock_.Next(world_.WallNow());
-    const clock::Actor actor = clock::MakeActor(self_, 1);
-    cells::Edit edit(store_, shard.id, {actor, counters_[shard.id] + 1}, time);
-    make(edit);
-    if (edit.empty()) return node::WriteTicket{};
-    ++counters_[shard.id];
-    ++writes;
-    const cells::Mutation mutation = edit.Take();
-    COT_ASSERT(!mutation.cells.empty());
-    const bool at_once = !hold && !acknowledge_error;
-    return node::WriteTicket{at_once ? 0 : ++tickets_};
+    return WriteStamped(shard, clock_.Next(world_.WallNow()), make);
+  }
+  Result<node::WriteTicket> WriteAt(const placement::Keyspace&, const placement::Shard& shard,
+                                    clock::HybridTime time,
+                                    const std::function<void(cells::Edit&)>& make) override {
+    const Status seen = clock_.Observe(time, world_.WallNow());
+    if (!seen) return std::unexpected(seen.error());
+    return WriteStamped(shard, time, make);
   }
   bool IsAcknowledged(node::WriteTicket ticket) const override {
     return ticket.number == 0 || (!hold && !acknowledge_error);
@@ -181,6 +176,22 @@ class StandInLeaderless final : public node::Leaderless {
   std::vector<Lag> lag(const placement::Keyspace&) const override { return {}; }
 
  private:
+  Result<node::WriteTicket> WriteStamped(const placement::Shard& shard, clock::HybridTime time,
+                                         const std::function<void(cells::Edit&)>& make) {
+    if (write_error) return std::unexpected(*write_error);
+    COT_ASSERT(Serves(shard));
+    const clock::Actor actor = clock::MakeActor(self_, 1);
+    cells::Edit edit(store_, shard.id, {actor, counters_[shard.id] + 1}, time);
+    make(edit);
+    if (edit.empty()) return node::WriteTicket{};
+    ++counters_[shard.id];
+    ++writes;
+    const cells::Mutation mutation = edit.Take();
+    COT_ASSERT(!mutation.cells.empty());
+    const bool at_once = !hold && !acknowledge_error;
+    return node::WriteTicket{at_once ? 0 : ++tickets_};
+  }
+
   runtime::World& world_;
   node::Control& control_;
   const NodeId self_;
