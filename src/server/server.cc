@@ -92,6 +92,10 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
                                       .actor = clock::MakeActor(self, node->incarnation()),
                                       .dir = dir + "/cells",
                                       .engines = node->engines()};
+  // Until the registers are open nothing is reported.
+  host.has_followed = [this](const placement::Shard& shard) {
+    return paxos != nullptr && paxos->HasFollowed(shard);
+  };
   COT_CO_ASSIGN(leaderless, co_await node::LeaderlessReplicas::Open(host, {}));
   paxos_journal = std::make_unique<Journal>(*world, node->wal(), Journal::kPaxos,
                                             node->TakeJournal(Journal::kPaxos));
