@@ -231,9 +231,14 @@ ControlOutcome Apply(ControlData& data, const control::SetReplicas& command) {
   }
   for (const control::Replica& wanted : command.replicas()) {
     const auto replica = FromProto(wanted);
-    const bool sound = replica && data.map.nodes.contains(replica->node) &&
-                       std::none_of(change.replicas.begin(), change.replicas.end(),
-                                    [&](const ShardReplica& r) { return r.node == replica->node; });
+    // A removed machine keeps its place until nothing rests on its vote.
+    const bool known =
+        replica && (data.map.nodes.contains(replica->node) ||
+                    std::any_of(shard->replicas.begin(), shard->replicas.end(),
+                                [&](const ShardReplica& r) { return r.node == replica->node; }));
+    const bool sound =
+        known && std::none_of(change.replicas.begin(), change.replicas.end(),
+                              [&](const ShardReplica& r) { return r.node == replica->node; });
     if (!sound) return Refused(ErrorCode::kInvalidArgument, "a replica that cannot be");
     change.replicas.push_back(*replica);
   }

@@ -25,9 +25,6 @@ void SetPhase(ShardReplica& replica, Phase phase) {
   replica = {.node = replica.node, .phase = phase};
 }
 
-/// Whether nothing of the shard is under way.
-bool AtRest(const Shard& shard) { return CountOf(shard, Phase::kActive) == shard.replicas.size(); }
-
 std::vector<NodeId> NodesOf(const Shard& shard) {
   std::vector<NodeId> nodes;
   for (const ShardReplica& replica : shard.replicas) nodes.push_back(replica.node);
@@ -49,7 +46,7 @@ class Planner {
     std::vector<std::vector<Shard>> planned;
     for (const auto& [name, keyspace] : map_.keyspaces) {
       planned.push_back(keyspace.shards);
-      for (Shard& shard : planned.back()) CarryOn(shard, keyspace.promise.replicas);
+      for (Shard& shard : planned.back()) CarryOn(shard, keyspace.promise);
     }
     // What a shard gave up or took is counted anew, so that the moves below see it.
     CountAnew(planned);
@@ -69,43 +66,91 @@ class Planner {
  private:
   // -- what is under way -------------------------------------------------------------------------
 
-  void CarryOn(Shard& shard, std::uint32_t wanted) {
-    std::erase_if(shard.replicas, [&](const ShardReplica& replica) {
-      const bool gone = !map_.nodes.contains(replica.node);
-      return gone || (replica.phase == Phase::kJoining && !occupancy_.IsOpen(replica.node));
-    });
-    Promote(shard, wanted);
-    // One that leaves still takes every write: it is the fastest way back to the promise.
-    Activate(shard, wanted, Phase::kLeaving);
-    // Nobody is left to copy from: what a joining one has is all there is.
-    if (CountOf(shard, Phase::kActive) == 0) Activate(shard, wanted, Phase::kJoining);
-    while (CountOf(shard, Phase::kActive) > wanted) SetPhase(*Superfluous(shard), Phase::kLeaving);
-    DropNeedless(shard, wanted);
-    std::erase_if(shard.replicas, [](const ShardReplica& replica) {
-      return replica.phase == Phase::kLeaving && replica.ready;
-    });
+  bool IsGone(NodeId node) const { return !map_.nodes.contains(node); }
+
+  std::size_t Live(const Shard& shard, Phase phase) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(shard.replicas, [&](const ShardReplica& replica) {
+          return replica.phase == phase && !IsGone(replica.node);
+        }));
   }
 
-  /// Joining replicas that are ready become active, and those that they replace leave.
-  static void Promote(Shard& shard, std::uint32_t wanted) {
-    for (std::size_t i = 0; i < shard.replicas.size(); ++i) {
-      ShardReplica& replica = shard.replicas[i];
-      if (replica.phase != Phase::kJoining || !replica.ready) continue;
-      ShardReplica* replaced = Find(shard, replica.replaces);
-      SetPhase(replica, Phase::kActive);
-      if (replaced != nullptr && replaced->phase == Phase::kActive &&
-          CountOf(shard, Phase::kActive) > wanted) {
-        SetPhase(*replaced, Phase::kLeaving);
-      }
+  bool HasGone(const Shard& shard) const {
+    return std::ranges::any_of(shard.replicas, [&](const auto& r) { return IsGone(r.node); });
+  }
+
+  /// Whether nothing of the shard is under way.
+  bool AtRest(const Shard& shard) const {
+    return Live(shard, Phase::kActive) == shard.replicas.size();
+  }
+
+  /// Active or leaving, on machines that are not gone.
+  std::size_t LiveVoters(const Shard& shard) const {
+    return Live(shard, Phase::kActive) + Live(shard, Phase::kLeaving);
+  }
+
+  void CarryOn(Shard& shard, const keyspace::Promise& promise) {
+    std::erase_if(shard.replicas, [&](const ShardReplica& replica) {
+      return replica.phase == Phase::kJoining && !occupancy_.IsOpen(replica.node);
+    });
+    const std::uint32_t wanted = promise.replicas;
+    if (LiveVoters(shard) == 0) {
+      // Nobody is left to copy from: what joining ones have is all there is.
+      if (CountOf(shard, Phase::kJoining) == 0) return;
+      std::erase_if(shard.replicas, [&](const auto& replica) { return IsGone(replica.node); });
+      return Activate(shard, wanted, Phase::kJoining);
     }
+    const bool changed = EraseGone(shard, promise.replication) || Promote(shard, wanted);
+    // One that leaves still takes every write: it is the fastest way back to the promise.
+    Activate(shard, wanted, Phase::kLeaving);
+    while (Live(shard, Phase::kActive) > wanted) SetPhase(*Superfluous(shard), Phase::kLeaving);
+    DropNeedless(shard, wanted);
+    if (changed || EraseLeft(shard)) {
+      // What was reported was so among the voters before.
+      for (ShardReplica& replica : shard.replicas) replica.ready = false;
+    }
+  }
+
+  /// Takes one removed machine out of the voters. Registers that ballots decide must be decided
+  /// among the present voters before [consensus/paxos, "Epochs"]: a joining replica has seen to it
+  /// when it reports. Without a majority there is nothing to wait for.
+  bool EraseGone(Shard& shard, keyspace::Replication replication) const {
+    const auto gone =
+        std::ranges::find_if(shard.replicas, [&](const auto& r) { return IsGone(r.node); });
+    if (gone == shard.replicas.end()) return false;
+    const std::size_t voters = shard.replicas.size() - CountOf(shard, Phase::kJoining);
+    const bool swept = std::ranges::any_of(shard.replicas, [](const ShardReplica& replica) {
+      return replica.phase == Phase::kJoining && replica.ready;
+    });
+    // A Raft group changes its members by its own log.
+    const bool by_ballots = replication != keyspace::Replication::kRaft;
+    if (by_ballots && !swept && LiveVoters(shard) > voters / 2) return false;
+    shard.replicas.erase(gone);
+    return true;
+  }
+
+  /// A joining replica that is ready becomes active, and the one that it replaces leaves.
+  bool Promote(Shard& shard, std::uint32_t wanted) const {
+    const auto joined = std::ranges::find_if(shard.replicas, [](const ShardReplica& replica) {
+      return replica.phase == Phase::kJoining && replica.ready;
+    });
+    if (joined == shard.replicas.end()) return false;
+    ShardReplica* replaced = Find(shard, joined->replaces);
+    SetPhase(*joined, Phase::kActive);
+    if (replaced != nullptr && replaced->phase == Phase::kActive &&
+        Live(shard, Phase::kActive) > wanted) {
+      SetPhase(*replaced, Phase::kLeaving);
+    }
+    return true;
   }
 
   /// Makes replicas of `phase` active until there are enough, those on open machines first.
   void Activate(Shard& shard, std::uint32_t wanted, Phase phase) const {
     for (const bool open : {true, false}) {
       for (ShardReplica& replica : shard.replicas) {
-        if (CountOf(shard, Phase::kActive) >= wanted) return;
-        if (replica.phase == phase && occupancy_.IsOpen(replica.node) == open) {
+        if (Live(shard, Phase::kActive) >= wanted) return;
+        if (replica.phase == phase && !IsGone(replica.node) &&
+            occupancy_.IsOpen(replica.node) == open) {
           SetPhase(replica, Phase::kActive);
         }
       }
@@ -117,21 +162,25 @@ class Planner {
   ShardReplica* Superfluous(Shard& shard) const {
     const std::vector<NodeId> nodes = NodesOf(shard);
     const auto rank = [&](const ShardReplica& replica) {
-      return std::tuple(replica.phase == Phase::kActive, !occupancy_.IsOpen(replica.node),
-                        occupancy_.Neighbours(nodes, replica.node),
+      const bool live = replica.phase == Phase::kActive && !IsGone(replica.node);
+      return std::tuple(live, !occupancy_.IsOpen(replica.node),
+                        live ? occupancy_.Neighbours(nodes, replica.node) : 0,
                         occupancy_.TotalOf(replica.node), replica.node);
     };
     return &*std::ranges::max_element(shard.replicas, {}, rank);
   }
 
-  /// Joining replicas that replace nobody any more go, unless one is missing.
-  static void DropNeedless(Shard& shard, std::uint32_t wanted) {
-    const std::size_t active = CountOf(shard, Phase::kActive);
+  /// Joining replicas that replace nobody any more go, unless one is missing, or a removed machine
+  /// waits for what they report.
+  void DropNeedless(Shard& shard, std::uint32_t wanted) const {
+    const std::size_t active = Live(shard, Phase::kActive);
     std::size_t missing = wanted > active ? wanted - active : 0;
+    if (HasGone(shard)) missing = std::max<std::size_t>(missing, 1);
     std::vector<ShardReplica> kept;
     for (const ShardReplica& replica : shard.replicas) {
       const ShardReplica* replaced = Find(shard, replica.replaces);
-      const bool replaces = replaced != nullptr && replaced->phase == Phase::kActive;
+      const bool replaces =
+          replaced != nullptr && replaced->phase == Phase::kActive && !IsGone(replaced->node);
       if (replica.phase == Phase::kJoining && !replaces) {
         if (missing == 0) continue;
         --missing;
@@ -139,6 +188,16 @@ class Planner {
       kept.push_back(replica);
     }
     shard.replicas = std::move(kept);
+  }
+
+  /// Takes one leaving replica that has reported out of the voters.
+  static bool EraseLeft(Shard& shard) {
+    const auto left = std::ranges::find_if(shard.replicas, [](const ShardReplica& replica) {
+      return replica.phase == Phase::kLeaving && replica.ready;
+    });
+    if (left == shard.replicas.end()) return false;
+    shard.replicas.erase(left);
+    return true;
   }
 
   // -- new moves ---------------------------------------------------------------------------------
@@ -209,18 +268,29 @@ class Planner {
   }
 
   void Refill(Shard& shard, std::uint32_t wanted) {
-    while (CountOf(shard, Phase::kActive) + CountOf(shard, Phase::kJoining) < wanted) {
-      const auto to = occupancy_.Best(TargetsOf(shard), NodesOf(shard));
-      if (!to) return;
-      if (CountOf(shard, Phase::kActive) == 0) {
-        // Nothing is left of the shard: it begins again, empty.
-        shard.replicas.push_back({.node = *to});
-        occupancy_.Add(*to);
-        for (std::size_t i = 1; i < wanted; ++i) AppendAfresh(shard);
-        return;
-      }
-      if (!Start(shard, NodeId(), *to)) return;
+    if (LiveVoters(shard) == 0 && CountOf(shard, Phase::kJoining) == 0) {
+      return BeginAgain(shard, wanted);
     }
+    const auto lacks = [&] {
+      const std::size_t joining = CountOf(shard, Phase::kJoining);
+      return Live(shard, Phase::kActive) + joining < wanted || (HasGone(shard) && joining == 0);
+    };
+    while (lacks()) {
+      const auto to = occupancy_.Best(LiveOf(TargetsOf(shard)), NodesOf(shard));
+      if (!to || !Start(shard, NodeId(), *to)) return;
+    }
+  }
+
+  /// Nothing is left of the shard: it begins again, empty.
+  void BeginAgain(Shard& shard, std::uint32_t wanted) {
+    if (occupancy_.open_nodes().empty()) return;
+    shard.replicas.clear();
+    for (std::size_t i = 0; i < wanted; ++i) AppendAfresh(shard);
+  }
+
+  std::vector<NodeId> LiveOf(std::vector<NodeId> nodes) const {
+    std::erase_if(nodes, [&](NodeId node) { return IsGone(node); });
+    return nodes;
   }
 
   void AppendAfresh(Shard& shard) {

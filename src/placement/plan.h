@@ -31,7 +31,9 @@ struct ShardChange {
 /// failure domains as there are, and each keyspace spread evenly over the machines. A replica moves
 /// in three changes, the second and third after a report: joining beside the others; active, and
 /// the one that it replaces leaving; that one gone. No change lowers a shard's active replicas
-/// below its promise, or below what it had. Any of the changes may be made without the others; plan
+/// below its promise, or below what it had, and none adds or removes more than one voter (an active
+/// or leaving replica): one on a removed machine goes only after a joining one has reported, unless
+/// a majority is lost. Any of the changes may be made without the others; plan
 /// again after each new map. Pure; empty when there is nothing to do but wait.
 std::vector<ShardChange> NextSteps(const ClusterMap& map);
 

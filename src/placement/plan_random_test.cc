@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <vector>
@@ -62,13 +63,82 @@ int FewestPairs(const ClusterMap& map, std::size_t replicas) {
   return pairs;
 }
 
+std::set<NodeId> VotersOf(const std::vector<ShardReplica>& replicas) {
+  std::set<NodeId> voters;
+  for (const ShardReplica& replica : replicas) {
+    if (replica.phase != Phase::kJoining) voters.insert(replica.node);
+  }
+  return voters;
+}
+
+std::set<NodeId> LiveOf(std::set<NodeId> nodes, const ClusterMap& map) {
+  std::erase_if(nodes, [&](NodeId node) { return !map.nodes.contains(node); });
+  return nodes;
+}
+
+/// Values that ballots have decided: who accepted each. The least that may be so: an accept reaches
+/// a majority and nobody else; a report carries over what it must, and no more.
+class Decided {
+ public:
+  explicit Decided(std::uint64_t seed) : random_(seed) {}
+
+  /// A majority accepts one more value, if it is there.
+  void Decide(const Shard& shard, const ClusterMap& map) {
+    std::set<NodeId> majority = Majority(shard, map);
+    if (majority.empty()) return;
+    std::vector<std::set<NodeId>>& values = values_[shard.id];
+    values.push_back(std::move(majority));
+    if (values.size() > kValuesMax) values.erase(values.begin());
+  }
+
+  /// Whether `node` can have done what its report says; if so, it is done.
+  bool CarryOver(const Shard& shard, NodeId node, const ClusterMap& map) {
+    if (!map.nodes.contains(node) || Majority(shard, map).empty()) return false;
+    const bool joins = !VotersOf(shard.replicas).contains(node);
+    for (std::set<NodeId>& holders : values_[shard.id]) {
+      if (joins || holders.contains(node)) holders.merge(Majority(shard, map));
+    }
+    return true;
+  }
+
+  /// No majority of voters that can answer lacks a value. One that lost its majority may have lost
+  /// them all.
+  void Check(ShardId shard, const std::set<NodeId>& before, const std::set<NodeId>& after,
+             const ClusterMap& map) {
+    if (LiveOf(before, map).size() <= before.size() / 2) values_.erase(shard);
+    for (const std::set<NodeId>& holders : values_[shard]) {
+      const std::set<NodeId> live = LiveOf(after, map);
+      const auto lack = static_cast<std::size_t>(
+          std::ranges::count_if(live, [&](NodeId node) { return !holders.contains(node); }));
+      EXPECT_LE(lack, after.size() / 2) << "a decided value is lost";
+    }
+  }
+
+ private:
+  static constexpr std::size_t kValuesMax = 4;
+
+  std::set<NodeId> Majority(const Shard& shard, const ClusterMap& map) {
+    const std::set<NodeId> voters = VotersOf(shard.replicas);
+    std::set<NodeId> majority = LiveOf(voters, map);
+    if (majority.size() <= voters.size() / 2) return {};
+    while (majority.size() > voters.size() / 2 + 1) {
+      majority.erase(
+          std::next(majority.begin(), static_cast<std::ptrdiff_t>(random_.Below(majority.size()))));
+    }
+    return majority;
+  }
+
+  Random random_;
+  std::map<ShardId, std::vector<std::set<NodeId>>> values_;
+};
+
 class Walk {
  public:
-  Walk(std::uint64_t seed, bool domains) : random_(seed), domains_(domains) {
+  Walk(std::uint64_t seed, bool domains) : random_(seed), domains_(domains), decided_(seed) {
     const auto nodes = random_.Between(1, 7);
     for (int i = 0; i < nodes; ++i) Add();
     for (const char* name : {"a", "b", "c"}) {
-      const auto replicas = static_cast<std::uint32_t>(random_.Between(1, 4));
+      const auto replicas = static_cast<std::uint32_t>(random_.Between(1, 5));
       // Refused where there are too few machines: then the map has fewer keyspaces.
       (void)AddKeyspace(map_, PromiseOf(name, replicas, 1u << random_.Below(5)));
     }
@@ -134,6 +204,7 @@ class Walk {
   }
 
   void Report(const Waiter& waiter) {
+    if (!decided_.CarryOver(*map_.FindShard(waiter.shard), waiter.node, map_)) return;
     EXPECT_TRUE(ApplyReport(map_, waiter.shard, waiter.epoch, waiter.node));
   }
 
@@ -141,6 +212,9 @@ class Walk {
   void StepOnce() {
     const auto changes = NextSteps(map_);
     EXPECT_EQ(changes, NextSteps(ClusterMap(map_)));
+    for (const auto& [name, keyspace] : map_.keyspaces) {
+      for (const Shard& shard : keyspace.shards) decided_.Decide(shard, map_);
+    }
     for (const ShardChange& change : changes) {
       if (random_.Below(8) == 0) continue;
       CheckChange(change);
@@ -162,13 +236,34 @@ class Walk {
     std::set<NodeId> nodes;
     for (const ShardReplica& replica : change.replicas) {
       EXPECT_TRUE(nodes.insert(replica.node).second) << "twice on one machine";
-      EXPECT_TRUE(map_.nodes.contains(replica.node)) << "on a machine that is gone";
+      EXPECT_TRUE(map_.nodes.contains(replica.node) ||
+                  std::ranges::count(shard.replicas, replica.node, &ShardReplica::node) == 1)
+          << "on a machine that is gone";
     }
+    CheckVoters(shard, change);
     const std::size_t before = Active(shard.replicas, map_);
     const std::size_t after = Active(change.replicas, map_);
     EXPECT_GE(after, std::min<std::size_t>(before, wanted)) << testing::Text(shard.replicas);
     EXPECT_LE(after, std::max<std::size_t>(before, wanted)) << testing::Text(change.replicas);
     for (const ShardReplica& replica : change.replicas) CheckOrigin(shard, replica, before);
+  }
+
+  /// One voter comes or goes, after a report that was made among the same voters, and no report
+  /// outlives the change. Unless too few are left: of those that are not, one at a time goes; and
+  /// when there is none, others begin.
+  void CheckVoters(const Shard& shard, const ShardChange& change) {
+    const std::set<NodeId> before = VotersOf(shard.replicas);
+    const std::set<NodeId> after = VotersOf(change.replicas);
+    std::vector<NodeId> moved;
+    std::ranges::set_symmetric_difference(before, after, std::back_inserter(moved));
+    decided_.Check(shard.id, before, after, map_);
+    if (moved.empty() || LiveOf(before, map_).empty()) return;
+    EXPECT_EQ(moved.size(), 1u) << testing::Text(shard.replicas) << " to "
+                                << testing::Text(change.replicas);
+    for (const ShardReplica& replica : change.replicas) EXPECT_FALSE(replica.ready);
+    if (LiveOf(before, map_).size() <= before.size() / 2) return;
+    EXPECT_TRUE(std::ranges::any_of(shard.replicas, &ShardReplica::ready))
+        << testing::Text(shard.replicas) << " to " << testing::Text(change.replicas);
   }
 
   /// A replica becomes active only with everything: after its report, back from leaving, or
@@ -194,7 +289,7 @@ class Walk {
   }
 
   void Finish() {
-    while (map_.nodes.size() < 4) Add();
+    while (map_.nodes.size() < 6) Add();
     int rounds = 0;
     for (; rounds < 500; ++rounds) {
       const auto changes = NextSteps(map_);
@@ -233,6 +328,7 @@ class Walk {
 
   Random random_;
   const bool domains_;
+  Decided decided_;
   std::uint64_t next_node_ = 1;
   ClusterMap map_;
 };

@@ -92,6 +92,10 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
                                       .actor = clock::MakeActor(self, node->incarnation()),
                                       .dir = dir + "/cells",
                                       .engines = node->engines()};
+  // Until the registers are open nothing is reported.
+  host.has_followed = [this](const placement::Shard& shard) {
+    return paxos != nullptr && paxos->HasFollowed(shard);
+  };
   node::LeaderlessOptions options;
   options.write_back_interval = node->config().cells_write_back;
   options.journal_bytes_max = node->config().cells_journal_bytes;

@@ -219,6 +219,8 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
 }
 
 bool LeaderlessReplicas::State::IsDead(NodeId node) const {
+  // A removed machine may keep its place in a shard for a while.
+  if (!host.control.map()->nodes.contains(node)) return true;
   for (const NodeHealth& health : host.detector.view()) {
     if (health.node == node) return health.health == Health::kDead;
   }
@@ -251,12 +253,21 @@ bool LeaderlessReplicas::State::HasHandedOver(const Slot& slot) const {
   return to_one;
 }
 
+/// Conditional writes are decided in registers beside the cells, which move by themselves; the map
+/// waits for one report of both.
+bool LeaderlessReplicas::State::OthersFollowed(const Slot& slot) const {
+  if (slot.conflict != keyspace::Conflict::kLww || !host.has_followed) return true;
+  const placement::ClusterMapPtr map = host.control.map();
+  const placement::Shard* const shard = map->FindShard(slot.id);
+  return shard != nullptr && shard->epoch == slot.epoch && host.has_followed(*shard);
+}
+
 void LeaderlessReplicas::State::ConsiderReports() {
   for (auto& [id, slot] : slots) {
     if (!slot->placed || slot->reporting) continue;
     const bool ready = (slot->phase == Phase::kJoining && HasEverything(*slot)) ||
                        (slot->phase == Phase::kLeaving && HasHandedOver(*slot));
-    if (ready) scope.Spawn(Report(id, slot->epoch));
+    if (ready && OthersFollowed(*slot)) scope.Spawn(Report(id, slot->epoch));
   }
 }
 

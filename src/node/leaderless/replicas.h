@@ -53,6 +53,10 @@ class LeaderlessReplicas final : public Leaderless {
     clock::Actor actor;
     std::string dir;  ///< of the engine, made if missing: <data_dir>/cells
     storage::EngineFactory engines;
+    /// Whether what else this node keeps of a shard has moved as well, as of the shard's present
+    /// epoch: asked before a joining or leaving replica of a last-writer-wins keyspace is reported.
+    /// Empty: there is nothing else. Must not suspend.
+    std::function<bool(const placement::Shard&)> has_followed = {};
   };
   /// Loads the state, replays the journal, takes the transport's handlers of mutations, answers and
   /// cells, and follows the cluster map from then on. Errors: kCorruptLog, kCorruptState, kIo,

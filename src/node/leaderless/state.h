@@ -238,6 +238,7 @@ struct LeaderlessReplicas::State {
   void ConsiderReports();
   bool HasEverything(const Slot& slot) const;
   bool HasHandedOver(const Slot& slot) const;
+  bool OthersFollowed(const Slot& slot) const;
   Task<void> Report(ShardId shard, Epoch epoch);
   bool IsDead(NodeId node) const;
 

@@ -149,7 +149,9 @@ class ReplicaCluster {
 
   ControlRoom control;
   LeaderlessOptions options;
-  std::set<NodeId> dead;      ///< as every failure detector says
+  std::set<NodeId> dead;  ///< as every failure detector says
+  /// What has_followed of every node answers; empty: it is not asked.
+  std::function<bool(NodeId, const placement::Shard&)> followed;
   bool reuse_actors = false;  ///< a mistake: no new incarnation after a crash
 
   /// Adds a leaderless keyspace with its shards on `nodes`.
@@ -329,7 +331,12 @@ class ReplicaCluster {
          .self = machine->id,
          .actor = clock::MakeActor(machine->id, machine->incarnation),
          .dir = "/data/cells",
-         .engines = storage::MemoryEngineFactory()},
+         .engines = storage::MemoryEngineFactory(),
+         .has_followed =
+             [machine](const placement::Shard& shard) {
+               const auto& followed = machine->cluster->followed;
+               return !followed || followed(machine->id, shard);
+             }},
         cluster.options);
     if (!opened) {
       machine->failure = opened.error();
