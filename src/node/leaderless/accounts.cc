@@ -77,7 +77,7 @@ void LeaderlessReplicas::State::OnAccount(NodeId from, const leaderless::Account
 void LeaderlessReplicas::State::Hear(NodeId from, Slot& slot, Remote& remote, HybridTime time,
                                      const leaderless::Account::OfShard& of) {
   // A shard that comes back to this node learns its own earlier mutations from the others first.
-  if (slot.active() && of.applied.Get(host.actor) > slot.last) {
+  if (slot.phase == placement::Phase::kActive && of.applied.Get(host.actor) > slot.last) {
     // What this process wrote would be taken for what is known already, and lost without a word.
     Fail("writing", {ErrorCode::kForeignData, Outcome::kNotApplied,
                      "others have writes of this node that it has not: its data directory was "
@@ -104,6 +104,7 @@ void LeaderlessReplicas::State::Settle(Slot& slot) {
     remote.target.reset();
     remote.reached = true;
   }
+  if (slot.settling && HasSettled(slot)) slot.settling = false;
   if (std::ranges::all_of(slot.others, &Remote::reached)) slot.unsure = false;
   slot.stable = slot.knowledge.Stable(slot.durable);
   history.Trim(slot.id, slot.stable);

@@ -169,7 +169,7 @@ Result<LeaderlessReplicas::State::ObjectCells> LeaderlessReplicas::State::CellsO
 Result<std::string> LeaderlessReplicas::State::AnswerObject(
     const leaderless::ObjectRequest& request) {
   COT_ASSIGN(Slot* const slot, SlotFor(request.shard, request.epoch));
-  if (slot->phase == placement::Phase::kJoining)
+  if (slot->phase == placement::Phase::kJoining || slot->settling)
     return coterie::Fail(ErrorCode::kNotReplica, "this replica has not everything yet");
   leaderless::ObjectReply reply;
   reply.applied = slot->tracker.applied();

@@ -63,5 +63,52 @@ TEST(LeaderlessMoves, OtherCellsHaveNoRegisters) {
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.control.reports.size() == 1; }, 10s));
 }
 
+// A write is acknowledged by A and B; then B leaves and D, which has missed it like C, is active. C
+// and D are R of the new replicas, but they do not answer before D has heard from A or B.
+TEST(LeaderlessMoves, AReadMeetsWhatWasAcknowledgedBeforeTheMove) {
+  Four cluster(23, 2, 2, Conflict::kLww);
+  cluster.followed = [](NodeId, const placement::Shard&) { return false; };
+  cluster.ChangeShard([](auto& shard) { shard.replicas.push_back({kD, Phase::kJoining}); });
+  cluster.sim().RunFor(5s);
+  cluster.sim().Partition(
+      {{cluster.handle(kA), cluster.handle(kB)}, {cluster.handle(kC), cluster.handle(kD)}});
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+  cluster.ChangeShard([](auto& shard) {
+    shard.replicas[1].phase = Phase::kLeaving;
+    shard.replicas[3].phase = Phase::kActive;
+  });
+  cluster.sim().RunFor(3s);
+  EXPECT_FALSE(cluster.at(kD).Serves(cluster.shard()));
+  EXPECT_FALSE(cluster.Refresh(kC, "ks", "k", 2).has_value());
+  cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.at(kD).Serves(cluster.shard()); }, 20s));
+  ASSERT_TRUE(cluster.Refresh(kC, "ks", "k", 2).has_value());
+  EXPECT_EQ(cluster.Get(kC, "ks", "k"), "v");
+}
+
+// While B leaves, A and B may not know it yet and answer a reader as two of three: what C and D,
+// two of the new three, have is not acknowledged before one of them has it, too.
+TEST(LeaderlessMoves, AWriteMeetsWhoHasNotHeardOfTheMove) {
+  Four cluster(24, 2, 2, Conflict::kLww);
+  cluster.followed = [](NodeId, const placement::Shard&) { return false; };
+  cluster.ChangeShard([](auto& shard) { shard.replicas.push_back({kD, Phase::kJoining}); });
+  cluster.sim().RunFor(5s);
+  cluster.ChangeShard([](auto& shard) {
+    shard.replicas[1].phase = Phase::kLeaving;
+    shard.replicas[3].phase = Phase::kActive;
+  });
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.at(kD).Serves(cluster.shard()); }, 20s));
+  cluster.sim().Partition(
+      {{cluster.handle(kA), cluster.handle(kB)}, {cluster.handle(kC), cluster.handle(kD)}});
+  const auto answer =
+      cluster.WriteLater(kC, "ks", "k", [](cells::Edit& edit) { edit.SetString("k", "v"); }, 30s);
+  cluster.sim().RunFor(5s);
+  EXPECT_EQ(cluster.Get(kD, "ks", "k"), "v");
+  EXPECT_FALSE(answer->has_value());
+  cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil([&] { return answer->has_value(); }, 30s));
+  EXPECT_TRUE((*answer)->has_value());
+}
+
 }  // namespace
 }  // namespace coterie::node

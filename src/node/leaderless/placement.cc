@@ -180,6 +180,7 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
   Slot* slot = Find(shard.id);
   COT_ASSERT(slot != nullptr);
   if (slot->placed && slot->epoch == shard.epoch) return;
+  const bool was_active = slot->placed && slot->phase == Phase::kActive && !slot->settling;
   slot->placed = true;
   slot->keyspace = keyspace.promise.name;
   slot->durability = keyspace.promise.durability;
@@ -187,11 +188,20 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
   std::vector<Remote> others;
   std::vector<NodeId> nodes;
   std::vector<leaderless::Acknowledgements::Replica> counted;
+  // W = 1 promises nothing that a read must meet, unless R is all.
+  const keyspace::Promise& promise = keyspace.promise;
+  const bool meets = promise.write > 1 || promise.read + promise.write > promise.replicas;
+  bool one_leaves = false;
   for (const placement::ShardReplica& replica : shard.replicas) {
     const auto node = map.nodes.find(replica.node);
     std::string domain = node == map.nodes.end() ? "" : node->second.failure_domain;
     if (COT_LEADERLESS_MUTANT(kCountFailureDomains)) domain.clear();
-    counted.push_back({replica.node, std::move(domain), replica.phase == Phase::kActive});
+    const bool leaves = replica.phase == Phase::kLeaving && node != map.nodes.end();
+    one_leaves |= leaves;
+    counted.push_back({.node = replica.node,
+                       .failure_domain = std::move(domain),
+                       .counts = replica.phase == Phase::kActive,
+                       .leaves = leaves && meets});
     if (replica.node == host.self) {
       if (replica.phase == Phase::kLeaving && slot->phase != Phase::kLeaving)
         slot->leaving_with = slot->tracker.applied();
@@ -209,6 +219,8 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
     others.push_back(std::move(remote));
   }
   slot->others = std::move(others);
+  // After a restart it is not known whether it had settled.
+  slot->settling = slot->phase == Phase::kActive && one_leaves && !was_active;
   slot->knowledge.SetOthers(nodes);
   slot->acks.SetReplicas(host.self, std::move(counted),
                          slot->durability == keyspace::Durability::kOneFsync);
@@ -240,6 +252,14 @@ bool LeaderlessReplicas::State::HasEverything(const Slot& slot) const {
   return from_one;
 }
 
+/// What was acknowledged before this replica was counted is with W of those who were counted then,
+/// and nothing is taken under the older epoch by who has spoken of this one.
+bool LeaderlessReplicas::State::HasSettled(const Slot& slot) const {
+  return std::ranges::all_of(slot.others, [&](const Remote& remote) {
+    return remote.phase == Phase::kJoining || remote.reached || IsDead(remote.node);
+  });
+}
+
 /// A leaving replica may go when what it had when it stopped coordinating is elsewhere for good.
 bool LeaderlessReplicas::State::HasHandedOver(const Slot& slot) const {
   bool to_one = false;
@@ -264,6 +284,7 @@ bool LeaderlessReplicas::State::OthersFollowed(const Slot& slot) const {
 
 void LeaderlessReplicas::State::ConsiderReports() {
   for (auto& [id, slot] : slots) {
+    if (slot->settling && HasSettled(*slot)) slot->settling = false;  // those left out are dead
     if (!slot->placed || slot->reporting) continue;
     const bool ready = (slot->phase == Phase::kJoining && HasEverything(*slot)) ||
                        (slot->phase == Phase::kLeaving && HasHandedOver(*slot));

@@ -66,6 +66,9 @@ struct Slot {
   keyspace::Durability durability = keyspace::Durability::kQuorumFsync;
   Epoch epoch;
   placement::Phase phase = placement::Phase::kJoining;
+  /// Active since this epoch: until it has what the others had when they first spoke of the epoch,
+  /// it may lack what W of them have acknowledged before.
+  bool settling = false;
   std::vector<Remote> others;
 
   Tracker tracker;
@@ -93,7 +96,7 @@ struct Slot {
   bool synced() const { return durability == keyspace::Durability::kQuorumFsync; }
   /// This node's own copy counts only once it is on disk.
   bool own_synced() const { return durability <= keyspace::Durability::kOneFsync; }
-  bool active() const { return placed && phase == placement::Phase::kActive; }
+  bool active() const { return placed && phase == placement::Phase::kActive && !settling; }
   Remote* Find(NodeId node);
 };
 
@@ -239,6 +242,7 @@ struct LeaderlessReplicas::State {
   bool HasEverything(const Slot& slot) const;
   bool HasHandedOver(const Slot& slot) const;
   bool OthersFollowed(const Slot& slot) const;
+  bool HasSettled(const Slot& slot) const;
   Task<void> Report(ShardId shard, Epoch epoch);
   bool IsDead(NodeId node) const;
 

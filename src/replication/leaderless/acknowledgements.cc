@@ -39,11 +39,20 @@ std::uint64_t Acknowledgements::Of(NodeId node) const {
 std::uint64_t Acknowledgements::Promised(std::uint32_t w) const {
   const std::size_t place = w == 0 ? 0 : w - 1;
   if (place >= ordered_.size()) return 0;
-  return needs_self_ ? std::min(ordered_[place], Of(self_)) : ordered_[place];
+  std::uint64_t promised = ordered_[place];
+  if (leaving_ > 0) promised = std::min(promised, each_[place + leaving_]);
+  return needs_self_ ? std::min(promised, Of(self_)) : promised;
 }
 
 void Acknowledgements::Recount() {
   ordered_.clear();
+  each_.clear();
+  leaving_ = 0;
+  for (const Known& known : known_) {
+    if (known.replica.counts || known.replica.leaves) each_.push_back(known.counter);
+    if (!known.replica.counts && known.replica.leaves) ++leaving_;
+  }
+  std::ranges::sort(each_, std::greater<>());
   for (std::size_t i = 0; i < known_.size(); ++i) {
     if (!known_[i].replica.counts) continue;
     const std::string& domain = known_[i].replica.failure_domain;

@@ -18,6 +18,9 @@ class Acknowledgements {
     NodeId node;
     std::string failure_domain;  ///< "": its own
     bool counts = true;          ///< it is active
+    /// It has been active, and may still answer who has not heard that it no longer is: what is
+    /// promised must meet what it alone vouches for. Such a one does not count.
+    bool leaves = false;
   };
   /// Declares the replicas; what is known of those that stay is kept. `self` is among them unless
   /// this node only sends. `needs_self`: nothing is promised before this node has it itself.
@@ -29,7 +32,8 @@ class Acknowledgements {
   bool UpTo(NodeId node, std::uint64_t counter);
   std::uint64_t Of(NodeId node) const;
 
-  /// The greatest counter that replicas in `w` distinct failure domains have. w = 0 as 1.
+  /// The greatest counter that replicas in `w` distinct failure domains have; while replicas leave,
+  /// also one replica more for each of them, itself or another. w = 0 as 1.
   std::uint64_t Promised(std::uint32_t w) const;
   /// How many failure domains count at all: with W above it nothing is ever promised.
   std::size_t domains() const { return ordered_.size(); }
@@ -45,6 +49,8 @@ class Acknowledgements {
   bool needs_self_ = false;
   std::vector<Known> known_;
   std::vector<std::uint64_t> ordered_;  // the furthest of each domain, descending
+  std::vector<std::uint64_t> each_;     // of active and leaving replicas, descending
+  std::size_t leaving_ = 0;
 };
 
 }  // namespace coterie::leaderless
