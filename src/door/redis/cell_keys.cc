@@ -150,7 +150,8 @@ void TimeToLive(CellCall& call) {
   const auto now = static_cast<std::int64_t>(call.store.wall_ms());
   const std::int64_t until = static_cast<std::int64_t>(*at) - (absolute ? 0 : now);
   const std::int64_t ms = std::max<std::int64_t>(until, 0);
-  call.reply.Integer(seconds ? (ms + (absolute ? 0 : 500)) / 1000 : ms);
+  const std::int64_t rounded_up = !absolute && ms % 1000 >= 500 ? 1 : 0;
+  call.reply.Integer(seconds ? ms / 1000 + rounded_up : ms);
 }
 
 void Persist(CellCall& call) {

@@ -64,8 +64,8 @@ std::vector<cells::ScoredMember> Collect(CellCall& call, std::string_view key,
     const auto size = static_cast<std::int64_t>(call.store.Size(shard, key, kType));
     skip = range.first < 0 ? std::max<std::int64_t>(range.first + size, 0) : range.first;
     const std::int64_t last = std::min(range.last < 0 ? range.last + size : range.last, size - 1);
+    if (skip > last) return {};
     take = last - skip + 1;
-    if (take <= 0) return {};
   }
   std::vector<cells::ScoredMember> found;
   if (skip < 0 || take == 0) return found;

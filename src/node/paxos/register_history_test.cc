@@ -34,7 +34,7 @@ void KillOne(int nodes, NodeId victim, runtime::Death death) {
   // Clocks that differ by seconds starve nobody.
   for (int i = 1; i <= nodes; ++i) {
     runtime::ClockKnobs knobs;
-    knobs.offset_ns = i * 1'500'000'000;
+    knobs.offset_ns = std::int64_t{i} * 1'500'000'000;
     cluster.sim().SetClock(cluster.handle(NodeId(static_cast<std::uint64_t>(i))), knobs);
   }
   History history(cluster);
