@@ -109,7 +109,11 @@ def all_reachable(demo):
 
 def sentence(demo):
     status = demo.coterie("status", "--output", "json")
-    return status.json()["keyspaces"][0]["sentence"] if status.code in (0, 6) else ""
+    return of_main(status.json())["sentence"] if status.code in (0, 6) else ""
+
+
+def of_main(status):
+    return next(k for k in status["keyspaces"] if k["name"] == "main")
 
 
 def fault(demo, *words):
@@ -199,7 +203,7 @@ def a_minority_refuses_and_status_says_why():
         stale = demo.get("k", "--consistency=s", at=["n3"])
         claim(stale == {"k": "before"}, "it still answers a serializable read", stale)
         status = wait_for("status says that nothing is served", lambda: unserved(demo))
-        words = status["keyspaces"][0]["sentence"]
+        words = of_main(status)["sentence"]
         claim("no writes and no linearizable reads: 1 of 3" in words, "status says why", status)
         claim("reads at n3" in words, "and what is still served", status)
         for name in ("n1", "n2"):

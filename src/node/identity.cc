@@ -110,8 +110,12 @@ runtime::Task<Result<Identity>> BeginIncarnation(runtime::Disk& disk, std::strin
                    "this node was started 65535 times: remove it, and add a new one in its place");
   }
   ++identity.incarnation;
-  COT_CO_TRY(
-      co_await runtime::ReplaceFile(disk, data_dir + "/identity", TextOf(cluster, identity)));
+  const Status begun =
+      co_await runtime::ReplaceFile(disk, data_dir + "/identity", TextOf(cluster, identity));
+  if (!begun) {
+    // A number that nobody has used may be skipped: nothing has happened.
+    co_return Fail(begun.error().code, begun.error().message);
+  }
   co_return identity;
 }
 

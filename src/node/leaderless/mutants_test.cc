@@ -41,7 +41,7 @@ TEST_F(LeaderlessMutants, PurgeWithoutStableIsFound) {
 
 TEST_F(LeaderlessMutants, SkipGapIsFound) {
   active_leaderless_mutant = LeaderlessMutant::kSkipGap;
-  EXPECT_GT(SeedsUntilViolation(1, 12, {}), 0u);
+  EXPECT_GT(SeedsUntilViolation(1, 80, {}), 0u);
 }
 
 TEST_F(LeaderlessMutants, ReuseOfAnActorIsFound) {
