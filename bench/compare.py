@@ -171,66 +171,76 @@ def measure(system, options, directory):
     return results
 
 
-def median(rounds, load, figure):
-    values = [r[load][figure] for r in rounds if figure in r.get(load, {})]
-    return statistics.median(values) if values else None
-
-
 def machine():
     text = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", text)
     return f"{os.cpu_count()} x {model.group(1) if model else 'processor'}"
 
 
-def table(rounds):
-    rows = []
+def print_table(rounds, peer, decimals=0):
+    """`rounds`: system -> a list of {load: {figure: value}}. Medians beside each other; above 1 is better than `peer`."""
     figures = [("per_second", "calls/s", True), ("p50_us", "p50 us", False), ("p99_us", "p99 us", False),
                ("cpu_us_per_call", "server CPU us/call", False), ("mib", "MiB", False)]
+    print(f"| load | figure | {peer} | coterie | ratio |\n|---|---|---|---|---|")
     for load in rounds["coterie"][0]:
         for figure, label, more_is_better in figures:
-            ours, theirs = median(rounds["coterie"], load, figure), median(rounds["etcd"], load, figure)
+            values = [[r[load][figure] for r in rounds[who] if figure in r.get(load, {})] for who in ("coterie", peer)]
+            ours, theirs = (statistics.median(v) if v else None for v in values)
             if not ours or not theirs:
                 continue
             ratio = ours / theirs if more_is_better else theirs / ours
-            rows.append(f"| {load} | {label} | {theirs:,.0f} | {ours:,.0f} | {ratio:.2f} |")
-    return rows
+            print(f"| {load} | {label} | {theirs:,.{decimals}f} | {ours:,.{decimals}f} | {ratio:.2f} |")
 
 
-def main():
+def arguments():
+    """What both comparisons take."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--keys", type=int, default=100000)
     parser.add_argument("--binary", default=ROOT / "build/release/coterie", type=Path)
     parser.add_argument("--json", type=Path, help="write every figure of every round there")
-    options = parser.parse_args()
+    return parser
+
+
+def in_turns(kinds, measure, options):
+    """Starts, measures and stops each system in each round: system -> what `measure(system, options, directory)`
+    answered, a round each."""
     options.binary = options.binary.resolve()
     # So that an interruption unwinds to the stop() below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    rounds = {"etcd": [], "coterie": []}
+    rounds = {kind.name: [] for kind in kinds}
     # Below build/, not in /tmp: there the disk may be memory, and fsync free.
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as name:
-        directory = Path(name)
         for number in range(options.rounds):
-            for kind in (Etcd, Coterie):
-                system = kind(options.binary, directory)
+            for kind in kinds:
+                system = kind(options.binary, Path(name))
                 print(f"round {number + 1} of {options.rounds}: {kind.name}", file=sys.stderr)
                 try:
                     system.start()
-                    rounds[kind.name].append(measure(system, options, directory))
+                    rounds[kind.name].append(measure(system, options, Path(name)))
                 finally:
                     system.stop()
     if options.json:
         options.json.write_text(json.dumps(rounds, indent=1))
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
-                            capture_output=True, text=True).stdout.strip()
+    return rounds
+
+
+def commit():
+    return subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
+                          capture_output=True, text=True).stdout.strip()
+
+
+def main():
+    parser = arguments()
+    parser.add_argument("--seconds", type=int, default=8)
+    options = parser.parse_args()
+    rounds = in_turns((Etcd, Coterie), measure, options)
     etcd = subprocess.run(["etcd", "--version"], capture_output=True, text=True).stdout.split("\n")[0]
-    print(f"{datetime.date.today()}, {machine()}, {etcd}, coterie {commit}; three nodes each on one machine,\n"
+    print(f"{datetime.date.today()}, {machine()}, {etcd}, coterie {commit()}; three nodes each on one machine,\n"
           f"fsync on, {options.keys} keys of 32 bytes, values of 256 bytes, medians of {options.rounds} rounds of "
           f"{options.seconds} s. Ratio: above 1 is better than etcd.\n")
-    print("| load | figure | etcd | coterie | ratio |\n|---|---|---|---|---|")
-    print("\n".join(table(rounds)))
+    print_table(rounds, "etcd")
     return 0
 
 

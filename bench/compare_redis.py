@@ -9,23 +9,17 @@ that two copies have. Load comes from Redis's own redis-benchmark, at one node. 
 three servers together, from /proc. Nothing here passes or fails: machines differ, and their neighbours do too.
 """
 
-import argparse
 import csv
 import datetime
 import json
 import os
 import shutil
-import signal
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from compare import cpu_seconds, machine, resident_mib
+from compare import arguments, commit, cpu_seconds, in_turns, machine, print_table, resident_mib
 
-ROOT = Path(__file__).resolve().parent.parent
 # name, test of redis-benchmark, pipeline depth, how many times --requests
 LOADS = [("SET", "set", 1, 1), ("GET", "get", 1, 1), ("SET, pipelines of 16", "set", 16, 4),
          ("GET, pipelines of 16", "get", 16, 4)]
@@ -116,7 +110,7 @@ def load(system, options, test, depth, requests):
             "seconds": seconds}
 
 
-def measure(system, options):
+def measure(system, options, _directory):
     load(system, options, "set", 16, options.keys * 2)  # warm: most keys are there
     results = {}
     for name, test, depth, times in LOADS:
@@ -126,58 +120,18 @@ def measure(system, options):
     return results
 
 
-def table(rounds):
-    rows = []
-    figures = [("per_second", "calls/s", True), ("p50_us", "p50 us", False), ("p99_us", "p99 us", False),
-               ("cpu_us_per_call", "server CPU us/call", False), ("mib", "MiB", False)]
-    for name in rounds["coterie"][0]:
-        for figure, label, more_is_better in figures:
-            ours, theirs = ([r[name][figure] for r in rounds[who] if figure in r[name]]
-                            for who in ("coterie", "redis"))
-            if not ours or not theirs:
-                continue
-            ours, theirs = statistics.median(ours), statistics.median(theirs)
-            ratio = (ours / theirs if more_is_better else theirs / ours) if ours and theirs else 0
-            rows.append(f"| {name} | {label} | {theirs:,.1f} | {ours:,.1f} | {ratio:.2f} |")
-    return rows
-
-
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = arguments()
     parser.add_argument("--requests", type=int, default=500000)
-    parser.add_argument("--keys", type=int, default=100000)
-    parser.add_argument("--binary", default=ROOT / "build/release/coterie", type=Path)
-    parser.add_argument("--json", type=Path, help="write every figure of every round there")
     options = parser.parse_args()
-    options.binary = options.binary.resolve()
-    # So that an interruption unwinds to the stop() below.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    rounds = {"redis": [], "coterie": []}
-    # Below build/, not in /tmp: there the disk may be memory, and fsync free.
-    (ROOT / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "build") as name:
-        for number in range(options.rounds):
-            for kind in (Redis, Coterie):
-                system = kind(options.binary, Path(name))
-                print(f"round {number + 1} of {options.rounds}: {kind.name}", file=sys.stderr)
-                try:
-                    system.start()
-                    rounds[kind.name].append(measure(system, options))
-                finally:
-                    system.stop()
-    if options.json:
-        options.json.write_text(json.dumps(rounds, indent=1))
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
-                            capture_output=True, text=True).stdout.strip()
+    rounds = in_turns((Redis, Coterie), measure, options)
     redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True).stdout.split(" sha")[0]
-    print(f"{datetime.date.today()}, {machine()}, {redis}, coterie {commit}; three servers each on one machine,\n"
+    print(f"{datetime.date.today()}, {machine()}, {redis}, coterie {commit()}; three servers each on one machine,\n"
           f"redis-benchmark -c 50, {options.keys} keys, values of 256 bytes, medians of {options.rounds} rounds.\n"
           "Redis: one primary, two replicas, appendfsync everysec, acknowledges from one copy.\n"
           "Coterie: leaderless N=3 W=2 R=1, interval durability, acknowledges from two copies.\n"
           "Ratio: above 1 is better than Redis.\n")
-    print("| load | figure | redis | coterie | ratio |\n|---|---|---|---|---|")
-    print("\n".join(table(rounds)))
+    print_table(rounds, "redis", decimals=1)
     return 0
 
 
