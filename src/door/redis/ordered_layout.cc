@@ -1,9 +1,8 @@
 #include "door/redis/ordered_layout.h"
 
-#include <bit>
-
 #include "base/assert.h"
 #include "base/coding.h"
+#include "base/ordered_double.h"
 
 namespace coterie::door::redis::ordered {
 namespace {
@@ -26,16 +25,6 @@ std::string Owned(char kind, std::string_view key) {
 }
 
 constexpr std::size_t kPrefixBytes = kReserved.size() + 2;
-
-// Orders like the number: the sign bit flipped, and all bits of negative ones.
-std::uint64_t Ordered(double score) {
-  const auto bits = std::bit_cast<std::uint64_t>(score == 0 ? 0.0 : score);
-  return (bits >> 63) != 0 ? ~bits : bits | (1ull << 63);
-}
-
-double FromOrdered(std::uint64_t ordered) {
-  return std::bit_cast<double>((ordered >> 63) != 0 ? ordered & ~(1ull << 63) : ~ordered);
-}
 
 }  // namespace
 
@@ -110,32 +99,32 @@ std::string_view ElementOf(std::string_view key, std::string_view record) {
 
 std::string ScoreRecord(std::string_view key, double score, std::string_view member) {
   std::string out = Owned('s', key);
-  PutBigEndian64(out, Ordered(score));
+  PutBigEndian64(out, OrderedBits(score));
   return out.append(member);
 }
 KeyRange Scores(std::string_view key) { return WithPrefix(Owned('s', key)); }
 
 std::string ScoreBound(std::string_view key, double score, bool behind) {
   std::string out = Owned('s', key);
-  PutBigEndian64(out, Ordered(score) + (behind ? 1 : 0));  // infinity is not the last pattern
+  PutBigEndian64(out, OrderedBits(score) + (behind ? 1 : 0));  // infinity is not the last pattern
   return out;
 }
 
 Scored ScoredOf(std::string_view key, std::string_view record) {
   record.remove_prefix(kPrefixBytes + 8 + key.size());
   const auto ordered = GetBigEndian64(record);
-  return {std::string(record), ordered ? FromOrdered(*ordered) : 0};
+  return {std::string(record), ordered ? FromOrderedBits(*ordered) : 0};
 }
 
 std::string EncodeScore(double score) {
   std::string out;
-  PutBigEndian64(out, Ordered(score));
+  PutBigEndian64(out, OrderedBits(score));
   return out;
 }
 
 double DecodeScore(std::string_view bytes) {
   const auto ordered = GetBigEndian64(bytes);
-  return ordered ? FromOrdered(*ordered) : 0;
+  return ordered ? FromOrderedBits(*ordered) : 0;
 }
 
 std::string ExpiryRecord(std::string_view key) { return Reserved('x').append(key); }

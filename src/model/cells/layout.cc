@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/coding.h"
+#include "base/ordered_double.h"
 #include "model/cells/value.h"
 
 namespace coterie::cells {
@@ -91,19 +92,12 @@ std::string EndOfSpace(std::string prefix) {
   return prefix;
 }
 
-namespace {
-constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-}
-
-void PutOrderedDouble(std::string& out, double value) {
-  const auto bits = std::bit_cast<std::uint64_t>(value + 0.0);
-  PutBigEndian64(out, (bits & kSign) != 0 ? ~bits : bits | kSign);
-}
+void PutOrderedDouble(std::string& out, double value) { PutBigEndian64(out, OrderedBits(value)); }
 
 std::optional<double> GetOrderedDouble(std::string_view& in) {
   const auto bits = GetBigEndian64(in);
   if (!bits) return std::nullopt;
-  return std::bit_cast<double>((*bits & kSign) != 0 ? *bits & ~kSign : ~*bits);
+  return FromOrderedBits(*bits);
 }
 
 std::string EncodeFixed(std::uint64_t value) {
