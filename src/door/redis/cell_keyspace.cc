@@ -19,7 +19,7 @@ constexpr std::size_t kRemovedAtOnce = 128;
 constexpr std::uint64_t kCellsAtOnce = 20000;  // removed by one mutation, which names them all
 constexpr std::size_t kFlushTurns = 32;        // of a shard's FLUSHDB, a mutation each, in one call
 constexpr std::size_t kRandomStep = 64;
-constexpr std::size_t kScanMax = 10000;        // keys looked at by one SCAN
+constexpr std::size_t kScanMax = 10000;  // keys looked at by one SCAN
 /// Another node's part of a SCAN goes on behind this key: a word of ours behind Redis's own.
 constexpr std::string_view kAfter = "after";
 

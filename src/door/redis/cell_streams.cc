@@ -107,9 +107,7 @@ struct Trim {
   std::optional<std::uint64_t> max_length;
   std::optional<StreamId> min_id;
   /// Whether not even the newest entry is kept.
-  bool Drops(StreamId newest) const {
-    return max_length == 0 || (min_id && newest < *min_id);
-  }
+  bool Drops(StreamId newest) const { return max_length == 0 || (min_id && newest < *min_id); }
 };
 
 struct AddOptions {

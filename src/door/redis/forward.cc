@@ -179,11 +179,10 @@ runtime::Task<Result<std::string>> Router::Serve(std::string body, Instant deadl
   if (!here) co_return Fail(ErrorCode::kNotReplica, command.keyspace);
   context.command = FindCommand(command.words[0]);
   // A transaction comes as one EXEC with all of its commands, which OrderedCommands reads.
-  const bool whole_words = context.command != nullptr &&
-                           (context.command->id == CommandId::kExec ||
-                            context.command->AcceptsWords(command.words.size()));
-  if (!whole_words)
-    co_return Fail(ErrorCode::kMalformed, "forwarded command: unknown");
+  const bool whole_words =
+      context.command != nullptr && (context.command->id == CommandId::kExec ||
+                                     context.command->AcceptsWords(command.words.size()));
+  if (!whole_words) co_return Fail(ErrorCode::kMalformed, "forwarded command: unknown");
   context.keyspace = keyspace.get();
   context.protocol = command.protocol;
   context.deadline = deadline;
