@@ -271,6 +271,44 @@ TEST_F(WorldConformance, FilesHoldWhatWasWritten) {
   bed_->Run(FileContents(&bed_->world(), bed_->dir()));
 }
 
+Task<void> DurableWrites(World* world, std::string dir) {
+  Disk& disk = world->disk();
+  auto created = co_await disk.Open(dir + "/log", Disk::Mode::kCreate);
+  EXPECT_TRUE(created.has_value());
+  File& file = **created;
+  Status status = co_await file.Preallocate(100'000);
+  EXPECT_TRUE(status.has_value());
+  // The name changes under the open file, as that of a log's segment does.
+  status = co_await disk.Rename(dir + "/log", dir + "/log2");
+  EXPECT_TRUE(status.has_value());
+  std::string expected(100'000, '\0');
+  struct Place {
+    std::size_t offset, size;
+  };
+  // Whole sectors and others, over one another, beyond the end, small and larger than one request.
+  const Place places[] = {{0, 512},        {512, 512},       {700, 20},
+                          {512, 1024},     {4096, 4096},     {4000, 200},
+                          {3584, 1024},    {99'840, 512},    {100'352, 64},
+                          {100'864, 1024}, {0, 1u << 20},    {512, (1u << 20) + 512},
+                          {1, 511},        {1u << 21, 4096}, {(1u << 20) + 1, 9}};
+  char letter = 'a';
+  for (const Place& place : places) {
+    const std::string data(place.size, letter++);
+    if (expected.size() < place.offset + place.size) expected.resize(place.offset + place.size);
+    expected.replace(place.offset, place.size, data);
+    status = co_await file.WriteAndSync(place.offset, data);
+    EXPECT_TRUE(status.has_value());
+    const auto read = co_await file.Read(0, 4u << 20);
+    EXPECT_TRUE(read.has_value());
+    if (read) EXPECT_TRUE(*read == expected) << "after " << place.size << " at " << place.offset;
+  }
+}
+
+// However a durable write is made, reads see it at once, and nothing beside it changes.
+TEST_F(WorldConformance, DurableWritesAreReadAtOnce) {
+  bed_->Run(DurableWrites(&bed_->world(), bed_->dir()));
+}
+
 Task<void> Touch(Disk* disk, std::string path) {
   auto file = co_await disk->Open(path, Disk::Mode::kOpenOrCreate);
   EXPECT_TRUE(file.has_value());

@@ -13,6 +13,8 @@
 #include <ctime>
 #include <filesystem>
 
+#include "runtime/real/direct_writer.h"
+
 namespace coterie::runtime {
 namespace {
 
@@ -33,6 +35,7 @@ struct Descriptor {
   ~Descriptor() { ::close(fd); }
   const int fd;
   const std::string path;
+  mutable DirectWriter direct;  // at most one write is under way
 };
 using DescriptorPtr = std::shared_ptr<const Descriptor>;
 
@@ -79,11 +82,18 @@ std::int64_t NowNs() {
   return std::int64_t{1'000'000'000} * now.tv_sec + now.tv_nsec;
 }
 
+Status WriteAndSync(const Descriptor& file, std::uint64_t offset, std::string_view data) {
+  const int error = file.direct.WriteAndSync(file.fd, offset, data);
+  if (error == 0) return Ok();
+  if (error != EINVAL) return FromErrno(error, "pwritev2", file.path, Outcome::kUnknown);
+  COT_TRY(WriteAll(file, offset, data));
+  return SyncData(file);
+}
+
 Status WriteAndSyncTimed(const Descriptor& file, std::uint64_t offset, std::string_view data,
                          std::atomic<std::int64_t>& sync_ns) {
   const std::int64_t start = NowNs();
-  COT_TRY(WriteAll(file, offset, data));
-  COT_TRY(SyncData(file));
+  COT_TRY(WriteAndSync(file, offset, data));
   const std::int64_t before = sync_ns.load(std::memory_order_relaxed);
   sync_ns.store(before + (NowNs() - start - before) / 8, std::memory_order_relaxed);
   return Ok();

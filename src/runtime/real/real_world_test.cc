@@ -1,12 +1,16 @@
 #include "runtime/real/real_world.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <thread>
 #include <vector>
+
+#include "runtime/real/direct_writer.h"
 
 namespace coterie::runtime {
 namespace {
@@ -39,6 +43,33 @@ Task<std::string> Ask(Network& network, Address to, std::string text) {
     if (*got == 0) co_return answer;
     answer.append(buffer, *got);
   }
+}
+
+// Whole sectors reach the file; anything else is left to others, and a file that does not take
+// direct writes is not asked twice.
+TEST(DirectWriter, WritesWholeSectorsAndRefusesTheRest) {
+  char name[] = "direct-writer-XXXXXX";  // the working directory is on a disk, /tmp need not be
+  const int fd = ::mkstemp(name);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::unlink(name), 0);
+  DirectWriter direct;
+  const std::string sector(DirectWriter::kSectorBytes, 's');
+  EXPECT_EQ(direct.WriteAndSync(fd, 0, ""), EINVAL);
+  EXPECT_EQ(direct.WriteAndSync(fd, 0, "half"), EINVAL);
+  EXPECT_EQ(direct.WriteAndSync(fd, 100, sector), EINVAL);
+  EXPECT_EQ(direct.WriteAndSync(fd, 0, std::string(DirectWriter::kBytesMax + 512, 'x')), EINVAL);
+  const int written = direct.WriteAndSync(fd, 512, sector);
+  EXPECT_TRUE(written == 0 || written == EINVAL);
+  char read[512];
+  if (written == 0) {
+    ASSERT_EQ(::pread(fd, read, sizeof read, 512), 512);
+    EXPECT_EQ(std::string_view(read, sizeof read), sector);
+  }
+  ::close(fd);
+
+  DirectWriter refused;
+  EXPECT_EQ(refused.WriteAndSync(-1, 0, sector), EINVAL);
+  EXPECT_EQ(refused.WriteAndSync(STDIN_FILENO, 0, sector), EINVAL);
 }
 
 // A megabyte goes out and comes back over loopback, in order.
