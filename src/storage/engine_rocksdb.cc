@@ -87,6 +87,8 @@ rocksdb::Options DbOptions(const RocksOptions& options) {
                               rocksdb::kLZ4Compression};
   db.prefix_extractor = std::make_shared<WithoutVersion>();
   db.memtable_prefix_bloom_size_ratio = 0.05;
+  // No memtable insert hints, though they spare a quarter of an insert's time: 7.8 keeps one hint
+  // for the points and the range deletions of a prefix, and so breaks its list.
   // One reactor writes: the machinery for concurrent writers only costs.
   db.allow_concurrent_memtable_write = false;
   db.enable_write_thread_adaptive_yield = false;
