@@ -39,7 +39,7 @@ LogIndex Core::AppendAsLeader(EntryKind kind, std::string payload) {
   return index;
 }
 
-Result<LogIndex> Core::Propose(std::string command) {
+Result<LogIndex> Core::Propose(std::string command, bool awaited_elsewhere) {
   auto* leader = std::get_if<Leader>(&role_);
   if (leader == nullptr) return Fail(ErrorCode::kNotLeader);
   if (leader->transfer) {
@@ -51,7 +51,9 @@ Result<LogIndex> Core::Propose(std::string command) {
   if (busy && leader->uncommitted_bytes + bytes > config_.uncommitted_bytes_max) {
     return Fail(ErrorCode::kOverloaded, "too many bytes wait to be committed");
   }
-  return AppendAsLeader(EntryKind::kCommand, std::move(command));
+  const LogIndex index = AppendAsLeader(EntryKind::kCommand, std::move(command));
+  if (awaited_elsewhere) leader->awaited_elsewhere = index;
+  return index;
 }
 
 namespace {
@@ -89,7 +91,17 @@ void Core::MaybeCommit() {
     leader.uncommitted_bytes -= bytes;
   }
   log_.CommitTo(agreed);
+  if (leader.awaited_elsewhere > before || config_.commit_notice_delay == Duration::zero()) {
+    AnnounceCommit(leader);
+  } else {
+    leader.announce_at = std::min(leader.announce_at, now_ + config_.commit_notice_delay);
+  }
   if (log_.configuration_index() <= agreed || COT_MUTANT(R13)) OnConfigurationCommitted();
+}
+
+void Core::AnnounceCommit(Leader& leader) {
+  leader.announced = log_.commit();
+  leader.announce_at = Instant::max();
 }
 
 bool Core::QuorumHeard(const Leader& leader) const {

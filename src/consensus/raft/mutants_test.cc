@@ -47,7 +47,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mutant::R8, "R8", 5000}, Case{Mutant::R9, "R9", 5000},
                     Case{Mutant::R10, "R10", 5000}, Case{Mutant::R12, "R12", 5000},
                     Case{Mutant::R13, "R13", 5000}, Case{Mutant::R14, "R14", 5000},
-                    Case{Mutant::R15, "R15", 5000}, Case{Mutant::R16, "R16", 5000},
+                    Case{Mutant::R15, "R15", 20000}, Case{Mutant::R16, "R16", 5000},
                     Case{Mutant::R21, "R21", 5000}),
     [](const testing::TestParamInfo<Case>& info) { return info.param.name; });
 

@@ -78,7 +78,7 @@ bool Core::HasOutput() const {
   if (leads == nullptr) return false;
   if (CanStartRound(*leads)) return true;
   for (const auto& [node, peer] : leads->peers) {
-    if (WantsToSend(peer)) return true;
+    if (WantsToSend(*leads, peer)) return true;
   }
   return false;
 }

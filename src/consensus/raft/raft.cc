@@ -86,6 +86,7 @@ void Core::Tick() {
   if (NextDeadline() > now_) return;
   if (auto* leader = std::get_if<Leader>(&role_)) {
     if (leader->transfer && leader->transfer->give_up_at <= now_) leader->transfer.reset();
+    if (leader->announce_at <= now_) AnnounceCommit(*leader);
     if (leader->heartbeat_at <= now_) Heartbeat();
     return;
   }
@@ -95,6 +96,7 @@ void Core::Tick() {
 Instant Core::NextDeadline() const {
   if (const auto* leader = std::get_if<Leader>(&role_)) {
     Instant next = leader->peers.empty() ? Instant::max() : leader->heartbeat_at;
+    next = std::min(next, leader->announce_at);
     if (leader->transfer) next = std::min(next, leader->transfer->give_up_at);
     return next;
   }
@@ -128,7 +130,9 @@ void Raft::Tick(Instant now) {
 
 Instant Raft::NextDeadline() const { return core_->NextDeadline(); }
 
-Result<LogIndex> Raft::Propose(std::string command) { return core_->Propose(std::move(command)); }
+Result<LogIndex> Raft::Propose(std::string command, bool awaited_elsewhere) {
+  return core_->Propose(std::move(command), awaited_elsewhere);
+}
 
 Result<LogIndex> Raft::ProposeConfiguration(std::vector<NodeId> voters,
                                             std::vector<NodeId> learners) {

@@ -46,9 +46,10 @@ class Raft {
   /// When Tick next has something to do.
   Instant NextDeadline() const;
 
-  /// Appends a command; its index, if this replica leads. Errors (all kNotApplied): kNotLeader,
-  /// kOverloaded, kProposalDropped (a leadership transfer is under way).
-  Result<LogIndex> Propose(std::string command);
+  /// Appends a command; its index, if this replica leads. `awaited_elsewhere`: somebody waits at
+  /// another replica until it is applied there. Errors (all kNotApplied): kNotLeader, kOverloaded,
+  /// kProposalDropped (a leadership transfer is under way).
+  Result<LogIndex> Propose(std::string command, bool awaited_elsewhere = false);
   /// Starts moving to `target`'s voters and learners: joint first, then alone [Raft §6]. Errors:
   /// kNotLeader, kProposalDropped (a change or a leadership transfer is under way, or no entry of
   /// this term is committed yet), kInvalidArgument (no voters, a node named twice, too many).

@@ -59,8 +59,8 @@ void Scenario::Command(const Words& words) {
 
 void Scenario::Start(Node& node) {
   const Disk& disk = node.disk;
-  Config config{.self = node.id};
-  if (narrow_) config.append_bytes_max = config.inflight_messages_max = 1;
+  Config config = config_;
+  config.self = node.id;
   Restored restored{disk.hard,          disk.compacted, disk.compacted_term,
                     disk.configuration, disk.entries,   disk.applied};
   node.raft = std::make_unique<Raft>(config, std::move(restored), node.random, now_);
@@ -220,7 +220,9 @@ bool Scenario::GroupCommand(const Words& words) {
       }
     }
   } else if (words[0] == "narrow") {
-    narrow_ = true;
+    config_.append_bytes_max = config_.inflight_messages_max = 1;
+  } else if (words[0] == "notices") {
+    config_.commit_notice_delay = std::chrono::milliseconds(std::stoll(words[1]));
   } else if (words[0] == "run") {
     RunAll();
   } else if (words[0] == "state") {
@@ -244,7 +246,8 @@ bool Scenario::ClientCommand(const Words& words) {
     if (!result) Say(std::string("refused: ") + std::string(InfoOf(result.error().code).name));
   };
   if (verb == "propose") {
-    answer(At(words[1]).raft->Propose(words[2]));
+    const bool elsewhere = words.size() > 3 && words[3] == "elsewhere";
+    answer(At(words[1]).raft->Propose(words[2], elsewhere));
   } else if (verb == "read") {
     answer(At(words[1]).raft->Read(ReadId(std::stoull(words[2])), now_));
   } else if (verb == "transfer") {
@@ -314,7 +317,7 @@ bool Scenario::NetworkCommand(const Words& words) {
 
 bool Scenario::MachineCommand(const Words& words) {
   const std::string& verb = words[0];
-  if (verb == "timeout" || verb == "heartbeat") {
+  if (verb == "timeout" || verb == "heartbeat" || verb == "notice") {
     Node& node = At(words[1]);
     // Others keep their patience: only this node's clock runs ahead.
     node.raft->Tick(std::max(now_, node.raft->NextDeadline()));

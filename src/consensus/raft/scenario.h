@@ -20,10 +20,12 @@ namespace coterie::raft {
 ///
 ///     group 1 2 3 [learners 4] [spare 5]   new replicas; spares know the group but are not in it
 ///     narrow               (before group) one entry a message, one message under way
+///     notices MS           (before group) how long a commit index waits for entries to go with
 ///     timeout N            N's election deadline passes
-///     heartbeat N          N's heartbeat is due
+///     heartbeat N          N's heartbeat is due; `notice N`: its word of what is committed
 ///     pass MS              time moves; only due ticks run
-///     propose N TEXT | change N VOTERS [learners L] | transfer N TO | read N ID | compact N INDEX
+///     propose N TEXT [elsewhere]     (its client waits at another replica)
+///     change N VOTERS [learners L] | transfer N TO | read N ID | compact N INDEX
 ///     deliver FROM TO [COUNT]   the oldest messages on a link; `drop` loses them, `repeat` copies
 ///     the
 ///                          oldest one and delivers the copy, `last FROM TO` overtakes with the
@@ -88,7 +90,7 @@ class Scenario {
   std::map<Link, std::deque<Message>> links_;
   std::set<Link> cut_;
   bool loud_ = true;
-  bool narrow_ = false;
+  Config config_;
   std::string out_;
   ClusterInvariants invariants_;
   std::string broken_;

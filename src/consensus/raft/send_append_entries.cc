@@ -14,12 +14,6 @@ bool WindowOpen(const Config& config, const Progress& peer) {
          peer.inflight_bytes() < config.inflight_bytes_max;
 }
 
-/// The follower could commit more than it was told. Without this it would learn only from the next
-/// entries or heartbeat, and a client waiting on that follower with it.
-bool OwesCommit(const RaftLog& log, const Progress& peer) {
-  return std::min(log.commit(), peer.next() - 1) > peer.commit_sent;
-}
-
 /// One message from `first` on, of at most `bytes_max` but at least one entry if there is any.
 std::size_t FillBatch(const RaftLog& log, LogIndex first, std::size_t bytes_max,
                       std::vector<EntryPtr>& entries) {
@@ -42,27 +36,36 @@ bool Core::IsActive(const Progress& peer) const {
   return now_ < peer.heard() + config_.election_timeout;
 }
 
-bool Core::WantsToSend(const Progress& peer) const {
+/// The follower could commit more than it was told. Without this it would learn only from the next
+/// entries or heartbeat, and a client waiting on that follower with it.
+bool Core::OwesCommit(const Leader& leader, const Progress& peer) const {
+  return std::min(leader.announced, peer.next() - 1) > peer.commit_sent;
+}
+
+bool Core::WantsToSend(const Leader& leader, const Progress& peer) const {
   if (peer.must_send) return true;
   if (peer.state() == Progress::State::kSnapshot) return false;
   if (peer.state() == Progress::State::kProbe) return !peer.probe_sent();
-  return OwesCommit(log_, peer) || (peer.next() <= log_.last() && WindowOpen(config_, peer));
+  return OwesCommit(leader, peer) || (peer.next() <= log_.last() && WindowOpen(config_, peer));
 }
 
 void Core::SendToAll(Leader& leader) {
   if (CanStartRound(leader)) StartRound(leader);
   ConfirmReads(leader);
+  bool all_told = true;
   for (auto& [node, peer] : leader.peers) {
-    if (WantsToSend(peer)) SendTo(node, peer);
+    if (WantsToSend(leader, peer)) SendTo(leader, node, peer);
+    all_told = all_told && peer.commit_sent >= log_.commit();
   }
+  if (all_told) leader.announce_at = Instant::max();
 }
 
-void Core::SendTo(NodeId to, Progress& peer) {
+void Core::SendTo(const Leader& leader, NodeId to, Progress& peer) {
   const bool must_send = std::exchange(peer.must_send, false);
   AppendEntries message;
   message.term = term_;
   message.leader_commit = log_.commit();
-  message.read_round = std::get<Leader>(role_).reads.newest;
+  message.read_round = leader.reads.newest;
 
   if (peer.state() != Progress::State::kSnapshot && peer.next() <= log_.compacted()) {
     // The entry before next() is forgotten. Streaming a state to a silent node would be wasted.
@@ -72,7 +75,7 @@ void Core::SendTo(NodeId to, Progress& peer) {
     } else {
       peer.Probe(peer.next(), true);
     }
-    COT_ASSERT(!WantsToSend(peer));
+    COT_ASSERT(!WantsToSend(leader, peer));
   }
   if (peer.state() == Progress::State::kSnapshot || peer.next() <= log_.compacted()) {
     // Nothing can be matched yet; position 0 matches everywhere and keeps the follower loyal.
@@ -96,11 +99,10 @@ void Core::SendTo(NodeId to, Progress& peer) {
     }
     SendNow(to, std::move(message));
     sent = true;
-    message = AppendEntries{.term = term_,
-                            .leader_commit = log_.commit(),
-                            .read_round = std::get<Leader>(role_).reads.newest};
+    message = AppendEntries{
+        .term = term_, .leader_commit = log_.commit(), .read_round = leader.reads.newest};
   }
-  if (sent || !(must_send || OwesCommit(log_, peer))) return;
+  if (sent || !(must_send || OwesCommit(leader, peer))) return;
   message.prev_log_index = peer.next() - 1;
   message.prev_log_term = *log_.TermAt(message.prev_log_index);
   peer.commit_sent = std::min(log_.commit(), message.prev_log_index);

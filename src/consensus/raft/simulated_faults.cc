@@ -12,7 +12,9 @@ namespace coterie::raft {
 
 void SimulatedGroup::Propose(Node& node) {
   const std::string value(1 + random_.Below(200), static_cast<char>('a' + next_value_ % 26));
-  const Result<LogIndex> index = node.raft->Propose(value + std::to_string(next_value_++));
+  const bool elsewhere = random_.Chance(0.5);
+  const Result<LogIndex> index =
+      node.raft->Propose(value + std::to_string(next_value_++), elsewhere);
   if (index) Note(fmt::format("{} proposes {}", node.id.value, index->value));
   Observe(node);
 }

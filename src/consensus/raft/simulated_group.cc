@@ -45,6 +45,7 @@ SimulatedGroup::SimulatedGroup(std::uint64_t seed) : random_(seed) {
     static constexpr std::uint64_t kFactor[] = {0, 1, 1, 4};
     *weight *= kFactor[random_.Below(4)];
   }
+  if (random_.Chance(0.5)) config_.commit_notice_delay = config_.heartbeat_interval / 4;
   if (random_.Chance(0.3)) weights_.disk = 15;
   if (random_.Chance(0.3)) weights_.deliver = 80;
   if (random_.Chance(0.2)) weights_.time = 50;

@@ -65,6 +65,9 @@ struct Leader {
   std::map<NodeId, Progress> peers;  ///< every other member; sent to in ascending order
   LogIndex first_index;              ///< the no-op that opened the term
   Instant heartbeat_at;
+  LogIndex awaited_elsewhere;  ///< the newest command that another node waits for
+  LogIndex announced;          ///< the commit index the others are to be told without entries
+  Instant announce_at = Instant::max();  ///< when that becomes log_.commit()
   std::size_t uncommitted_bytes = 0;
   ReadRounds reads;
   std::optional<Transfer> transfer;
@@ -111,11 +114,13 @@ class Core {
   void MaybeCommit();
   void Heartbeat();
   bool QuorumHeard(const Leader& leader) const;
-  Result<LogIndex> Propose(std::string command);
+  void AnnounceCommit(Leader& leader);
+  Result<LogIndex> Propose(std::string command, bool awaited_elsewhere);
 
   // send_append_entries.cc
-  bool WantsToSend(const Progress& peer) const;
-  void SendTo(NodeId to, Progress& peer);
+  bool OwesCommit(const Leader& leader, const Progress& peer) const;
+  bool WantsToSend(const Leader& leader, const Progress& peer) const;
+  void SendTo(const Leader& leader, NodeId to, Progress& peer);
   void SendToAll(Leader& leader);
   bool IsActive(const Progress& peer) const;
 
