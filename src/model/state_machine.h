@@ -33,6 +33,9 @@ class StateMachine {
   virtual Status Load(storage::Engine& engine) = 0;
   /// The index of the last command in the loaded state: in the same batch as its effects.
   virtual LogIndex applied() const = 0;
+  /// Whether somebody wants to hear of changes as soon as they are applied. Where nobody does, a
+  /// replica may apply a little later.
+  virtual bool watched() const = 0;
   /// Applies commands with ascending indexes > applied() in one engine batch, and moves applied()
   /// to `upto`
   /// (>= the last command's index; entries without a command move it too). Answers: one per

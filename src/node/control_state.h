@@ -26,6 +26,7 @@ class ControlState final : public model::StateMachine {
 
   // model::StateMachine
   Status Load(storage::Engine& engine) override;
+  bool watched() const override { return true; }  // by the node itself
   LogIndex applied() const override { return applied_; }
   Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Apply(
       std::span<const Command> commands, LogIndex upto, Term upto_term) override;

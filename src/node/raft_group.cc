@@ -14,6 +14,9 @@ std::string GroupDir(const NodeConfig& config, ShardId shard) {
 }
 
 namespace {
+// Longer than one client alone takes from answer to answer: its next command carries the notice.
+constexpr Duration kCommitNoticeDelay = 1ms;
+
 RaftReplicaOptions OptionsOf(const GroupHost& host, ShardId shard) {
   const NodeConfig& config = host.config;
   RaftReplicaOptions options;
@@ -21,6 +24,7 @@ RaftReplicaOptions OptionsOf(const GroupHost& host, ShardId shard) {
   options.raft.self = host.self;
   options.raft.election_timeout = config.election_timeout;
   options.raft.heartbeat_interval = config.heartbeat_interval;
+  options.raft.commit_notice_delay = kCommitNoticeDelay;
   options.leader_patience = 3 * config.election_timeout;
   options.log_entries_kept = config.log_entries_kept;
   options.snapshot_every_entries = config.snapshot_every_entries;

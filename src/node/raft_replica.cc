@@ -17,6 +17,9 @@ namespace {
 // One turn applies about this much before other work gets its turn.
 constexpr std::size_t kApplyEntriesMax = 512;
 constexpr std::size_t kApplyBytesMax = 1u << 20;
+// How much, and for how long, a replica gathers what nobody there waits for.
+constexpr std::size_t kGatheredMax = 64;
+constexpr Duration kGatheredFor = 5ms;
 constexpr Duration kQuietGroupLooks = 10s;
 }  // namespace
 
@@ -41,6 +44,7 @@ RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& tr
       applied_changed_(world.executor()),
       pump_(*this),
       timer_(*this),
+      apply_timer_(*this),
       snapshots_(std::make_unique<SnapshotTransfer>(*this)) {}
 
 RaftReplica::~RaftReplica() {
@@ -128,7 +132,11 @@ void RaftReplica::Pump() {
       leadership_changed_.NotifyAll();
     }
   }
-  ApplyCommitted();
+  if (apply_due_ || !ApplyMayWait()) {
+    ApplyCommitted();
+  } else if (!to_apply_.empty() && !apply_timer_.armed()) {
+    world_.executor().Arm(apply_timer_, world_.Now() + kGatheredFor);
+  }
   const Instant next = core_.NextDeadline();
   if (next != Instant::max() && (!timer_.armed() || timer_.at() != next)) {
     world_.executor().Arm(timer_, next);
@@ -203,7 +211,23 @@ runtime::Task<void> RaftReplica::Write(storage::WalBatch batch) {
   Schedule();
 }
 
+bool RaftReplica::ApplyMayWait() const {
+  return !leading() && proposals_.size() == 0 && !round_running_ && !machine_.watched() &&
+         to_apply_.size() < kGatheredMax;
+}
+
+void RaftReplica::CatchUp() {
+  if (!frozen_) ApplyCommitted();
+}
+
+void RaftReplica::ApplyNow() {
+  apply_due_ = true;
+  Schedule();
+}
+
 void RaftReplica::ApplyCommitted() {
+  apply_due_ = false;
+  world_.executor().Disarm(apply_timer_);
   if (to_apply_.empty()) return;
   std::vector<model::StateMachine::Command> commands;
   std::vector<std::uint64_t>
@@ -234,7 +258,8 @@ void RaftReplica::ApplyCommitted() {
   }
   for (const raft::EntryPtr& entry : taken) proposals_.OnApplied(entry->index, entry->term);
   applied_changed_.NotifyAll();
-  if (!to_apply_.empty()) Schedule();
+  apply_due_ = !to_apply_.empty();
+  if (apply_due_) Schedule();
 }
 
 runtime::Task<bool> RaftReplica::WaitForLeader(Instant deadline) {
@@ -338,7 +363,7 @@ runtime::Task<Result<std::string>> RaftReplica::OnForwardProposal(NodeId, std::s
     co_return Fail(ErrorCode::kTooLarge, "command");
   if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
   if (Term(request.term()) != core_.term()) co_return Fail(ErrorCode::kNotLeader);
-  auto index = core_.Propose(std::move(*request.mutable_command()));
+  auto index = core_.Propose(std::move(*request.mutable_command()), true);
   if (!index) co_return std::unexpected(std::move(index.error()));
   peer::ProposalPlace place;
   place.set_term(core_.term().value);

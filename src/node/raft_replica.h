@@ -42,7 +42,7 @@ struct RaftReplicaOptions {
 ///
 /// A turn: messages and proposals change the core; at the end of the turn Pump takes its output,
 /// sends what may go at once, gives the rest to the WAL (one batch, one fdatasync), and applies
-/// what is committed.
+/// what is committed, or, where nobody waits for it, gathers it for some milliseconds.
 class RaftReplica final : public Replica {
  public:
   RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -65,6 +65,7 @@ class RaftReplica final : public Replica {
   runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> ProposeInTerm(
       std::string command, Term term, Instant deadline);
   runtime::Task<Status> ReadBarrier(Instant deadline) override;
+  void CatchUp() override;
   runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) override;
   ReplicaStatus status() const override;
 
@@ -120,6 +121,15 @@ class RaftReplica final : public Replica {
     RaftReplica& owner_;
   };
 
+  class ApplyTimer final : public runtime::Timer {
+   public:
+    explicit ApplyTimer(RaftReplica& owner) : owner_(owner) {}
+    void Fire() override { owner_.ApplyNow(); }
+
+   private:
+    RaftReplica& owner_;
+  };
+
   void Schedule();
   void Tick();
   void Pump();
@@ -128,6 +138,10 @@ class RaftReplica final : public Replica {
   runtime::Task<void> Write(storage::WalBatch batch);
   void PutHardState(storage::WalBatch& batch);
   void ApplyCommitted();
+  /// Nobody here waits for what is committed: it is applied with what follows, off the way of the
+  /// answers to the leader, and cheaper.
+  bool ApplyMayWait() const;
+  void ApplyNow();
   /// Whether `message` denies an entry that is committed here: no leader of a sound group does.
   bool Contradicts(const raft::Message& message) const;
   bool leading() const { return core_.role() == raft::Role::kLeader; }
@@ -163,6 +177,7 @@ class RaftReplica final : public Replica {
 
   std::deque<PendingWrite> writes_;  // given to the WAL, in order
   std::deque<raft::EntryPtr> to_apply_;
+  bool apply_due_ = false;           // what is gathered has waited long enough
   LogIndex flushed_;                 // the engine is durable up to here
   LogIndex old_;                     // entries up to here were there when the WAL had
   std::uint64_t old_wal_bytes_ = 0;  // written so much
@@ -180,6 +195,7 @@ class RaftReplica final : public Replica {
   runtime::Notification applied_changed_;
   PumpItem pump_;
   TickTimer timer_;
+  ApplyTimer apply_timer_;
   std::unique_ptr<SnapshotTransfer> snapshots_;
   runtime::Scope scope_;
 };

@@ -61,6 +61,43 @@ TEST(RaftReplica, ReadBarrierOnAFollower) {
   }
 }
 
+// Where nobody waits, reads or watches, what is committed is applied a little later, together; who
+// looks, and who watches, sees it at once.
+TEST(RaftReplica, GathersWhatNobodyWaitsFor) {
+  NodeCluster cluster(5, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  const NodeId id = cluster.Other(leader);
+  Node& follower = *cluster.node(id);
+  const auto put_and_tell = [&](const std::string& value) {
+    const auto put = cluster.Put(leader, "k", value);
+    ASSERT_TRUE(put.has_value()) << Describe(put.error());
+    const LogIndex index = cluster.node(leader)->replica().status().commit;
+    ASSERT_TRUE(cluster.RunUntil([&] { return follower.replica().status().commit >= index; }));
+    cluster.sim().RunFor(100us);
+  };
+  const auto behind = [&] {
+    const ReplicaStatus status = follower.replica().status();
+    return status.commit - status.applied;
+  };
+  put_and_tell("gathered");
+  EXPECT_GT(behind(), 0u);
+  cluster.sim().RunFor(10ms);
+  EXPECT_EQ(behind(), 0u);
+
+  put_and_tell("seen");
+  EXPECT_GT(behind(), 0u);
+  follower.replica().CatchUp();
+  EXPECT_EQ(behind(), 0u);
+  EXPECT_EQ(cluster.Value(id, "k"), "seen");
+
+  runtime::Notification wake(follower.world().executor());
+  const auto watcher = follower.store().Watch({.key = "k", .range_end = {}}, wake);
+  put_and_tell("watched");
+  EXPECT_EQ(behind(), 0u);
+  EXPECT_TRUE(watcher->pending());
+}
+
 // Without a majority neither a barrier nor a proposal is answered with success; what was proposed
 // to the lonely leader may yet happen, and says so.
 TEST(RaftReplica, MinorityRefusesAndSaysWhetherItHappened) {

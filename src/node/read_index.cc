@@ -106,6 +106,7 @@ runtime::Task<Result<std::string>> RaftReplica::OnReadIndex(NodeId, std::string,
 }
 
 runtime::Task<void> RaftReplica::WaitApplied(LogIndex index) {
+  if (machine_.applied() < index) ApplyNow();
   while (machine_.applied() < index) co_await applied_changed_.Wait();
 }
 

@@ -17,6 +17,7 @@ class Machine final : public model::StateMachine {
  public:
   explicit Machine(std::uint64_t applied) : applied_(applied) {}
   Status Load(storage::Engine&) override { return Ok(); }
+  bool watched() const override { return false; }
   LogIndex applied() const override { return applied_; }
   Result<std::vector<std::unique_ptr<Answer>>> Apply(std::span<const Command>, LogIndex,
                                                      Term) override {

@@ -40,6 +40,10 @@ class Replica {
   /// kTimedOut (not applied).
   virtual runtime::Task<Status> ReadBarrier(Instant deadline) = 0;
 
+  /// Applies at once what is committed here. A replica where nobody waits gathers that for some
+  /// milliseconds; a reader that asks for no barrier calls this to see what the replica knows.
+  virtual void CatchUp() = 0;
+
   /// Hands leadership to `to`, and answers when it leads. Errors: kNotLeader, kBadTransferee,
   /// kTimedOut.
   virtual runtime::Task<Status> TransferLeadership(NodeId to, Instant deadline) = 0;

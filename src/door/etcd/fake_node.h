@@ -90,6 +90,7 @@ class FakeNode final : public node::KvKeyspace, public node::Replica {
     if (barrier_error) co_return std::unexpected(*barrier_error);
     co_return Ok();
   }
+  void CatchUp() override {}
   runtime::Task<Status> TransferLeadership(NodeId to, Instant) override {
     transferred_to = to;
     co_return Ok();

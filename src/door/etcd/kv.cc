@@ -27,6 +27,8 @@ Task<GrpcReply> Range(Shared& shared, const GrpcContext& context, std::string by
   if (!serializable) {
     auto failure = co_await Barrier(shared, context.deadline);
     if (failure) co_return std::unexpected(std::move(*failure));
+  } else {
+    shared.keyspace.replica().CatchUp();
   }
   auto response = shared.keyspace.store().Range(request);
   if (!response) co_return Fails(response.error());
@@ -68,6 +70,8 @@ Task<GrpcReply> ReadTxn(Shared& shared, const GrpcContext& context,
   if (!kv::Store::IsSerializable(*request)) {
     auto failure = co_await Barrier(shared, context.deadline);
     if (failure) co_return std::unexpected(std::move(*failure));
+  } else {
+    shared.keyspace.replica().CatchUp();
   }
   auto response = shared.keyspace.store().ReadTxn(*request);
   if (!response) co_return Fails(response.error());

@@ -41,6 +41,7 @@ constexpr std::size_t kHashRecordsPerTurn = 10'000;
 Task<Result<kv::Store::HashAt>> HashInTurns(Shared& shared, kv::Revision revision) {
   kv::Store::HashProgress progress;
   progress.revision = revision;
+  shared.keyspace.replica().CatchUp();
   for (;;) {
     auto hash = shared.keyspace.store().HashKv(progress, kHashRecordsPerTurn);
     if (!hash) co_return std::unexpected(std::move(hash.error()));

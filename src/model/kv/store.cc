@@ -34,6 +34,7 @@ Status Store::Load(storage::Engine& engine) {
 }
 
 LogIndex Store::applied() const { return state_->meta.index; }
+bool Store::watched() const { return state_->hub.watched(); }
 Revision Store::revision() const { return state_->meta.revision; }
 Revision Store::compact_revision() const { return state_->meta.compacted; }
 std::uint64_t Store::approximate_bytes() const {
@@ -74,8 +75,8 @@ Status Store::VisitRange(std::string_view key, std::string_view range_end,
                          const Visit& visit) const {
   COT_ASSERT(state_->engine != nullptr);
   History history(*state_->engine, state_->cache, nullptr);
-  const Status visited = history.Scan(
-      key, range_end, state_->meta.revision, [&](const VersionView& version) {
+  const Status visited =
+      history.Scan(key, range_end, state_->meta.revision, [&](const VersionView& version) {
         return visit(version.key, version.value, version.head.mod);
       });
   state_->cache.Trim();

@@ -87,6 +87,7 @@ class Store final : public model::StateMachine {
   // model::StateMachine
   Status Load(storage::Engine& engine) override;
   LogIndex applied() const override;
+  bool watched() const override;
   Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Apply(
       std::span<const Command> commands, LogIndex upto, Term upto_term) override;
 
