@@ -52,7 +52,7 @@ struct Node::Parts {
 
   runtime::Task<Status> TakeIdentity();
   runtime::Task<Status> OpenStorage();
-  void Connect();
+  void SetHandlers();
   runtime::Task<void> FollowLoop();
   runtime::Task<void> ReportMoves();
   void SyncPeers();
@@ -61,17 +61,21 @@ struct Node::Parts {
   std::vector<Member> Machines() const;
 };
 
-runtime::Task<Result<std::unique_ptr<Node>>> Node::Start(runtime::World& world, NodeConfig config,
-                                                         storage::EngineFactory engines) {
+runtime::Task<Result<std::unique_ptr<Node>>> Node::Open(runtime::World& world, NodeConfig config,
+                                                        storage::EngineFactory engines) {
   auto parts = std::make_unique<Parts>(world, std::move(config), std::move(engines));
   COT_CO_ASSIGN(parts->listener, world.network().Listen(parts->config.peer_listen));
   COT_CO_TRY(co_await parts->TakeIdentity());
   COT_CO_TRY(co_await parts->OpenStorage());
-  parts->Connect();
-  parts->groups->Start();
-  parts->control->Start();
-  parts->scope.Spawn(parts->FollowLoop());
+  parts->SetHandlers();
   co_return std::unique_ptr<Node>(new Node(std::move(parts)));
+}
+
+void Node::Serve() {
+  parts_->transport->Start(std::move(parts_->listener));
+  parts_->groups->Start();
+  parts_->control->Start();
+  parts_->scope.Spawn(parts_->FollowLoop());
 }
 
 runtime::Task<Status> Node::Parts::TakeIdentity() {
@@ -128,7 +132,7 @@ runtime::Task<Status> Node::Parts::OpenStorage() {
   co_return Ok();
 }
 
-void Node::Parts::Connect() {
+void Node::Parts::SetHandlers() {
   transport->OnMessage(FrameType::kRaft,
                        [this](NodeId from, std::string_view body) { groups->OnRaft(from, body); });
   transport->OnLost([this](NodeId peer) { groups->OnUnreachable(peer); });
@@ -142,7 +146,6 @@ void Node::Parts::Connect() {
   }
   transport->SetPeer(self);
   SyncPeers();
-  transport->Start(std::move(listener));
 }
 
 placement::ClusterMapPtr Node::Parts::KnownMap() const {

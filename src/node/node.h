@@ -52,15 +52,18 @@ class Transport;
 /// of them.
 class Node final : public KvKeyspace {
  public:
-  /// Opens or creates the data directory, recovers, and joins the others; a new node that is to
-  /// join a cluster (config.join) first asks its nodes, for as long as it takes. Errors, all before
+  /// Opens or creates the data directory and recovers; a new node that is to join a cluster
+  /// (config.join) first asks its nodes, for as long as it takes. Nobody hears of the node before
+  /// Serve: what stands on its transport sets its handlers in between. Errors, all before
   /// anything is promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData,
   /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig; joining: kWrongCluster,
   /// kInvalidArgument.
-  static runtime::Task<Result<std::unique_ptr<Node>>> Start(runtime::World& world,
-                                                            NodeConfig config,
-                                                            storage::EngineFactory engines);
+  static runtime::Task<Result<std::unique_ptr<Node>>> Open(runtime::World& world, NodeConfig config,
+                                                           storage::EngineFactory engines);
   ~Node() override;
+
+  /// Connects to the others and takes part in its groups from now on. Once.
+  void Serve();
 
   /// Hands leadership to another node if this one leads, so that stopping costs no election.
   runtime::Task<void> PrepareToStop(Instant deadline);

@@ -68,10 +68,11 @@ Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world, node:
     COT_CO_ASSIGN(redis_listener, world.network().Listen(config.redis_listen));
   }
   COT_CO_ASSIGN(auto admin_listener, world.network().Listen(config.admin_listen));
-  COT_CO_ASSIGN(parts->node, co_await node::Node::Start(world, config, std::move(engines)));
+  COT_CO_ASSIGN(parts->node, co_await node::Node::Open(world, config, std::move(engines)));
   COT_CO_TRY(co_await parts->OpenKeyspaces(&world));
   parts->OpenDoors(world, std::move(etcd_listener), std::move(redis_listener),
                    std::move(admin_listener));
+  parts->node->Serve();
   parts->scope.Spawn(parts->FollowMap());
   co_return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

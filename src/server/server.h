@@ -21,7 +21,7 @@ inline constexpr std::string_view kVersion = "0.1.0";
 class Server {
  public:
   /// Opens the ports first, so that a port in use is found before anything is touched; then
-  /// recovers and serves. Errors: as node::Node::Start.
+  /// recovers and serves. Errors: as node::Node::Open.
   static runtime::Task<Result<std::unique_ptr<Server>>> Start(runtime::World& world,
                                                               node::NodeConfig config,
                                                               storage::EngineFactory engines);

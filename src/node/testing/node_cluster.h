@@ -183,12 +183,13 @@ class NodeCluster {
   };
 
   static runtime::Task<void> Main(Machine* machine, runtime::World* world) {
-    auto started = co_await Node::Start(*world, machine->config, storage::MemoryEngineFactory());
+    auto started = co_await Node::Open(*world, machine->config, storage::MemoryEngineFactory());
     if (!started) {
       machine->failure = started.error();
       co_return;
     }
     const std::unique_ptr<Node> node = std::move(*started);
+    node->Serve();
     runtime::Notification wake(world->executor());
     struct Listed {
       Machine& machine;
