@@ -67,9 +67,6 @@ Task<Status> Segments::Allocate(File* file) {
   COT_CO_ASSIGN(const std::uint64_t size, co_await file->Size());
   // A reused file may be longer: one frame may be larger than a segment.
   if (size > segment_bytes_) COT_CO_TRY(co_await file->Truncate(segment_bytes_));
-  // Writing zeros first would double the bytes of a log that fills segments by the second, to spare
-  // it syncs of which it makes few.
-  if (size < segment_bytes_ && hurried_) co_return Ok();
   if (size < segment_bytes_) COT_CO_TRY(co_await file->Preallocate(segment_bytes_));
   if (size == segment_bytes_) co_return Ok();
   auto synced = co_await file->Sync();
@@ -88,9 +85,6 @@ void Segments::Advance(std::uint64_t oldest, std::uint64_t next) {
   COT_ASSERT(!tending_);
   COT_ASSERT(ready_ == nullptr);
   tending_ = true;
-  const Instant now = world_.Now();
-  hurried_ = advanced_.has_value() && now - *advanced_ < kHurry;
-  advanced_ = now;
   scope_.Spawn(Tend(oldest, next));
 }
 

@@ -50,9 +50,6 @@ class Segments {
   runtime::Task<Status> Allocate(runtime::File* file);
   runtime::Task<Status> SyncNames();
 
-  /// A log that fills a segment in less takes new ones as they are.
-  static constexpr Duration kHurry = std::chrono::seconds(3);
-
   runtime::World& world_;
   const std::string dir_;
   const std::uint64_t segment_bytes_;
@@ -60,8 +57,6 @@ class Segments {
   std::vector<std::string> recycled_;  // paths
   std::unique_ptr<runtime::File> ready_;
   bool tending_ = false;
-  std::optional<Instant> advanced_;
-  bool hurried_ = false;
   runtime::Notification tended_;
   runtime::Scope scope_;
 };
