@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Convergent and leaderless keyspaces under faults, with unmodified Redis clients: a node that is cut off goes
 on serving what may be served, what was written on both sides is there after healing, a paxos keyspace has no
-failover gap, and a cluster grows and shrinks under load without a failed request."""
+failover gap, a cluster grows and shrinks under load without a failed request, and a damaged machine is replaced."""
 
 import subprocess
 import threading
@@ -159,9 +159,7 @@ def growing_and_shrinking_loses_and_refuses_nothing():
             demo.nodes = {node["name"]: node for node in demo.coterie_state()["nodes"]}
             claim(sorted(demo.nodes) == ["n1", "n2", "n3", "n4", "n5"], "five nodes", demo.nodes)
             wait_for("every node has shards of cart",
-                     lambda: {r["node"] for k in demo.coterie("keyspace", "list", "--output", "json").json()
-                              if k["name"] == "cart" for s in k["shards"] for r in s["replicas"]
-                              if r["phase"] == "active"} >= {1, 2, 3, 4, 5} and settled(demo), seconds=120,
+                     lambda: replicas(demo, "cart") >= set(demo.nodes) and settled(demo), seconds=120,
                      evidence=lambda: demo.coterie("keyspace", "list"))
             for name in ("n4", "n5"):
                 claim(cli(demo, name, "SET", f"at/{name}", "1") == "OK", f"{name} serves cart")
@@ -182,6 +180,48 @@ def growing_and_shrinking_loses_and_refuses_nothing():
                 missing = lost(client(demo, name, database), writers.acknowledged)
                 claim(not missing, f"{what}: everything acknowledged is read at {name}",
                       f"{len(missing)} of {len(writers.acknowledged)}", missing[:5])
+
+
+def a_damaged_machine_is_given_up_and_made_anew():
+    """What the hint of COT-2004 says, followed to the letter."""
+    with DemoCluster() as demo:
+        others = ["n1", "n2"]
+        with Writers(demo, others, CART) as cart, Writers(demo, others, LOCK) as lock, \
+                Writers(demo, others, MAIN) as ordered:
+            for writers in (cart, lock, ordered):
+                writers.progress()
+            fault(demo, "kill", "n3")
+            with open(demo.directory / "n3" / "wal" / "wal-0000000000000001.log", "r+b") as log:
+                log.seek(log.read().index(b"CWAL", 512) + 50)  # within the second of many frames
+                log.write(b"rot")
+            demo.coterie("fault", "restart", "n3")
+            wait_for("the damaged node refuses to start", lambda: demo.process_gone("n3"))
+            said = (demo.directory / "n3.log").read_text(errors="replace")
+            claim("COT-2004" in said and "coterie node remove" in said, "it says why, and what to do", said[-2000:])
+            added = demo.coterie("node", "add")
+            claim(added.code == 0, "another joins", added)
+            removed = demo.coterie("node", "remove", "n3")
+            claim(removed.code == 0, "n3 is given up", removed)
+            demo.nodes = {node["name"]: node for node in demo.coterie_state()["nodes"]}
+            wait_for("the new node has every replica of the old one", lambda: settled(demo) and
+                     all(replicas(demo, keyspace) == {"n1", "n2", "n4"} for keyspace in ("cart", "lock", "main")),
+                     seconds=120, evidence=lambda: demo.coterie("keyspace", "list"))
+            for writers in (cart, lock, ordered):
+                writers.progress()
+        for what, writers in (("cart", cart), ("lock", lock)):
+            claim(not writers.failed, f"no request to {what} failed", writers.failed[:3])
+        converges(demo, "cart")
+        fault(demo, "kill", "n1")  # once more one of three may fail
+        wait_for("main serves", lambda: cli(demo, "n4", "SET", "after", "1", database=MAIN) == "OK")
+        for what, writers, database in (("cart", cart, CART), ("lock", lock, LOCK), ("main", ordered, MAIN)):
+            missing = lost(client(demo, "n4", database), writers.acknowledged)
+            claim(not missing, f"{what}: everything acknowledged is read at the new node",
+                  f"{len(missing)} of {len(writers.acknowledged)}", missing[:5])
+
+
+def replicas(demo, keyspace):
+    return {f"n{r['node']}" for k in demo.coterie("keyspace", "list", "--output", "json").json()
+            if k["name"] == keyspace for s in k["shards"] for r in s["replicas"] if r["phase"] == "active"}
 
 
 def settled(demo):
@@ -212,4 +252,5 @@ if __name__ == "__main__":
     main(the_side_that_is_cut_off_answers_and_what_it_took_is_kept,
          killing_any_node_of_a_paxos_keyspace_makes_no_gap,
          acknowledged_writes_survive_kill_9_of_all_nodes,
-         growing_and_shrinking_loses_and_refuses_nothing)
+         growing_and_shrinking_loses_and_refuses_nothing,
+         a_damaged_machine_is_given_up_and_made_anew)

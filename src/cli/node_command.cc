@@ -120,8 +120,10 @@ int RemoveCommand(const NodeOptions& options) {
   if (!removed) return Complain(removed.error());
   RetireInDemo(options);
   Print(options, *removed,
-        fmt::format("{} is no longer in the cluster; its replicas are made anew from the others.",
-                    options.name));
+        fmt::format(
+            "{} is no longer in the cluster; its replicas are made anew from the others. What "
+            "may fail meanwhile: `coterie status`.",
+            options.name));
   return kExitOk;
 }
 
