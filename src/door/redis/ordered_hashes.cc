@@ -121,41 +121,15 @@ void HIncrByFloat(const Call& call) {
 }
 
 void HScan(const Call& call) {
-  const std::string scan = "h" + std::string(call[1]);
-  const auto request = ParseScan(call, 2, scan, false);
-  if (!request || !IsHash(call, call[1])) return;
-  const auto count = static_cast<std::size_t>(request->count);
-  auto elements = call.objects().Elements(call[1], request->after, count);
-  std::optional<std::string> next;
-  if (elements.size() == count) next = elements.back().first;
-  std::erase_if(elements, [&](const auto& element) { return !request->Matches(element.first); });
-  ReplyCursor(call, scan, std::move(next));
-  call.reply.Array(2 * elements.size());
-  for (const auto& [field, value] : elements) {
-    call.reply.Bulk(field);
-    call.reply.Bulk(value);
-  }
+  ScanElements(call, ObjectType::kHash, 2, [&](const Objects::Element& element) {
+    call.reply.Bulk(element.first);
+    call.reply.Bulk(element.second);
+  });
 }
 
 void HRandField(const Call& call) {
-  const bool one = call.size() == 2;
-  const auto count = one ? 1 : ParsePickCount(call, call[2]);
-  if (!count) return;
-  const bool values = call.size() == 4 && IsWord(call[3], "withvalues");
-  if (call.size() > 4 || (call.size() == 4 && !values)) return call.SyntaxError();
-  if (!IsHash(call, call[1])) return;
-  const auto picks = PickElements(call.objects(), call[1], *count);
-  if (one) {
-    if (picks.empty()) return call.reply.Null();
-    return call.reply.Bulk(picks.front().first);
-  }
-  const bool pairs = values && call.reply.protocol() >= 3;
-  call.reply.Array(picks.size() * (values && !pairs ? 2 : 1));
-  for (const auto& pick : picks) {
-    if (pairs) call.reply.Array(2);
-    call.reply.Bulk(pick.first);
-    if (values) call.reply.Bulk(pick.second);
-  }
+  ReplyPicks(call, ObjectType::kHash, "withvalues",
+             [&](const std::string& value) { call.reply.Bulk(value); });
 }
 
 }  // namespace

@@ -40,6 +40,28 @@ std::vector<Objects::Element> PickElements(Objects& objects, std::string_view ke
   return out;
 }
 
+void ReplyPicks(const Call& call, ObjectType type, std::string_view with,
+                const std::function<void(const std::string& value)>& reply_value) {
+  const bool one = call.size() == 2;
+  const auto count = one ? 1 : ParsePickCount(call, call[2]);
+  if (!count) return;
+  const bool values = call.size() == 4 && IsWord(call[3], with);
+  if (call.size() > 4 || (call.size() == 4 && !values)) return call.SyntaxError();
+  if (!call.Accepts(call.view.Find(call[1]), type)) return;
+  const auto picks = PickElements(call.objects(), call[1], *count);
+  if (one) {
+    if (picks.empty()) return call.reply.Null();
+    return call.reply.Bulk(picks.front().first);
+  }
+  const bool pairs = values && call.reply.protocol() >= 3;
+  call.reply.Array(picks.size() * (values && !pairs ? 2 : 1));
+  for (const auto& pick : picks) {
+    if (pairs) call.reply.Array(2);
+    call.reply.Bulk(pick.first);
+    if (values) reply_value(pick.second);
+  }
+}
+
 std::vector<std::size_t> Pick(Random& random, std::size_t size, std::int64_t count) {
   std::vector<std::size_t> picks;
   if (size == 0) return picks;

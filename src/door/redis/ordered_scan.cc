@@ -111,6 +111,21 @@ void ReplyCursor(const Call& call, std::string_view scan, std::optional<std::str
   call.reply.Bulk(next ? std::to_string(call.view.cursors().Keep(scan, std::move(*next))) : "0");
 }
 
+void ScanElements(const Call& call, ObjectType type, std::size_t words_each,
+                  const std::function<void(const Objects::Element&)>& reply) {
+  const std::string scan = std::string(ToText(type)).append(call[1]);
+  const auto request = ParseScan(call, 2, scan, false);
+  if (!request || !call.Accepts(call.view.Find(call[1]), type)) return;
+  const auto count = static_cast<std::size_t>(request->count);
+  auto elements = call.objects().Elements(call[1], request->after, count);
+  std::optional<std::string> next;
+  if (elements.size() == count) next = elements.back().first;
+  std::erase_if(elements, [&](const auto& element) { return !request->Matches(element.first); });
+  ReplyCursor(call, scan, std::move(next));
+  call.reply.Array(words_each * elements.size());
+  for (const auto& element : elements) reply(element);
+}
+
 Handler KeyspaceHandler(CommandId id) {
   switch (id) {
     case CommandId::kScan:

@@ -98,17 +98,8 @@ void SMove(const Call& call) {
 }
 
 void SScan(const Call& call) {
-  const std::string scan = "s" + std::string(call[1]);
-  const auto request = ParseScan(call, 2, scan, false);
-  if (!request || !IsSet(call, call[1])) return;
-  const auto count = static_cast<std::size_t>(request->count);
-  auto elements = call.objects().Elements(call[1], request->after, count);
-  std::optional<std::string> next;
-  if (elements.size() == count) next = elements.back().first;
-  std::erase_if(elements, [&](const auto& element) { return !request->Matches(element.first); });
-  ReplyCursor(call, scan, std::move(next));
-  call.reply.Array(elements.size());
-  for (const auto& element : elements) call.reply.Bulk(element.first);
+  ScanElements(call, ObjectType::kSet, 1,
+               [&](const Objects::Element& element) { call.reply.Bulk(element.first); });
 }
 
 enum class Operation : std::uint8_t { kUnion, kIntersection, kDifference };

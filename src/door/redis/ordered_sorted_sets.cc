@@ -155,41 +155,15 @@ void ZPop(const Call& call) {
 }
 
 void ZScan(const Call& call) {
-  const std::string scan = "z" + std::string(call[1]);
-  const auto request = ParseScan(call, 2, scan, false);
-  if (!request || !IsSortedSet(call, call[1])) return;
-  const auto count = static_cast<std::size_t>(request->count);
-  auto elements = call.objects().Elements(call[1], request->after, count);
-  std::optional<std::string> next;
-  if (elements.size() == count) next = elements.back().first;
-  std::erase_if(elements, [&](const auto& element) { return !request->Matches(element.first); });
-  ReplyCursor(call, scan, std::move(next));
-  call.reply.Array(2 * elements.size());
-  for (const auto& [member, score] : elements) {
-    call.reply.Bulk(member);
-    call.reply.Bulk(FormatDouble(DecodeScore(score)));
-  }
+  ScanElements(call, ObjectType::kSortedSet, 2, [&](const Objects::Element& element) {
+    call.reply.Bulk(element.first);
+    call.reply.Bulk(FormatDouble(DecodeScore(element.second)));
+  });
 }
 
 void ZRandMember(const Call& call) {
-  const bool one = call.size() == 2;
-  const auto count = one ? 1 : ParsePickCount(call, call[2]);
-  if (!count) return;
-  const bool scores = call.size() == 4 && IsWord(call[3], "withscores");
-  if (call.size() > 4 || (call.size() == 4 && !scores)) return call.SyntaxError();
-  if (!IsSortedSet(call, call[1])) return;
-  const auto picks = PickElements(call.objects(), call[1], *count);
-  if (one) {
-    if (picks.empty()) return call.reply.Null();
-    return call.reply.Bulk(picks.front().first);
-  }
-  const bool pairs = scores && call.reply.protocol() >= 3;
-  call.reply.Array(picks.size() * (scores && !pairs ? 2 : 1));
-  for (const auto& pick : picks) {
-    if (pairs) call.reply.Array(2);
-    call.reply.Bulk(pick.first);
-    if (scores) call.reply.Double(DecodeScore(pick.second));
-  }
+  ReplyPicks(call, ObjectType::kSortedSet, "withscores",
+             [&](const std::string& score) { call.reply.Double(DecodeScore(score)); });
 }
 
 }  // namespace
