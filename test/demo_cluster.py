@@ -88,7 +88,7 @@ class DemoCluster:
     def __exit__(self, kind, error, trace):
         if error is not None and not (kind is SystemExit and error.code == 0):
             for log in sorted(self.directory.glob("n*.log")):
-                tail = log.read_text(errors="replace").splitlines()[-15:]
+                tail = log.read_text(errors="replace").splitlines()[-60:]
                 print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
         self.coterie("demo", "--stop", "--dir", self.directory)
         self.home.cleanup()

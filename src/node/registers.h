@@ -12,9 +12,9 @@
 
 namespace coterie::node {
 
-/// Linearizable registers, one a key: what a paxos keyspace is, and what a raft keyspace can be
-/// asked to be; on a leaderless keyspace, the order that its conditional writers agree on. A
-/// register that was never set, or was deleted, holds nothing.
+/// Linearizable registers, one a key: what a paxos keyspace is; on a leaderless keyspace, the order
+/// that its conditional writers agree on. A register that was never set, or was deleted, holds
+/// nothing.
 class Registers {
  public:
   struct Value {

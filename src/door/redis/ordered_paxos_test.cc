@@ -2,9 +2,7 @@
 
 #include <string>
 
-#include "door/redis/kv_registers.h"
 #include "door/redis/ordered_fixture.h"
-#include "model/kv/command_codec.h"
 
 namespace coterie::door::redis {
 namespace {
@@ -103,90 +101,6 @@ TEST_F(OrderedOnPaxos, Scan) {
   EXPECT_EQ(Do("SCAN 0 TYPE hash COUNT 100"), "[\"0\" []]");
   EXPECT_EQ(Do("FLUSHDB"), "OK");
   EXPECT_EQ(Do("DBSIZE"), "0");
-}
-
-/// A raft keyspace as registers.
-class KvRegisters : public OrderedTest {
- protected:
-  using Value = node::Registers::Value;
-  using Held = Result<std::optional<Value>>;
-
-  template <class T>
-  static runtime::Task<void> Await(runtime::Task<T> task, std::optional<T>* into) {
-    into->emplace(co_await std::move(task));
-  }
-  template <class T>
-  T Finish(runtime::Task<T> task) {
-    std::optional<T> out;
-    runtime::Scope scope;
-    scope.Spawn(Await(std::move(task), &out));
-    world.executor().Settle();
-    return std::move(*out);
-  }
-  Held Write(std::string key, Value value) {
-    return Finish(raft.Update(
-        std::move(key),
-        [value](const std::optional<Value>&) { return node::Registers::Change{true, value}; },
-        world.Now() + Duration(1s)));
-  }
-  Held Read(std::string key) {
-    return Finish(raft.Read(std::move(key), world.Now() + Duration(1s)));
-  }
-
-  bool here = true;
-  RaftRegisters raft{world, [this]() -> node::KvKeyspace* { return here ? &node : nullptr; }};
-};
-
-// Registers and Redis strings are the same data, expiry included.
-TEST_F(KvRegisters, AreRedisStrings) {
-  EXPECT_EQ(Do("SET k v"), "OK");
-  EXPECT_EQ(**Read("k"), Value{"v"});
-  const std::uint64_t at = static_cast<std::uint64_t>(world.wall_ms) + 5000;
-  EXPECT_EQ(**Write("k", {"w", at}), (Value{"w", at}));
-  EXPECT_EQ(Do("PTTL k"), "5000");
-  EXPECT_EQ(**Read("k"), (Value{"w", at}));
-  world.executor().Advance(5s);
-  EXPECT_EQ(*Read("k"), std::nullopt);
-  EXPECT_EQ(*Read("none"), std::nullopt);
-  EXPECT_EQ(Do("SADD s x"), "1");
-  EXPECT_EQ(Read("s").error().code, ErrorCode::kInvalidArgument);
-}
-
-// A change that lost against another writer is decided anew on what that one wrote.
-TEST_F(KvRegisters, DecideAnewWhenTheyLose) {
-  EXPECT_EQ(Do("SET n 1"), "OK");
-  node.hold_proposals = true;
-  int decisions = 0;
-  std::optional<Held> held;
-  runtime::Scope scope;
-  const auto append = [&decisions](const std::optional<Value>& current) {
-    ++decisions;
-    return node::Registers::Change{true, Value{current->bytes + "!"}};
-  };
-  scope.Spawn(Await(raft.Update("n", append, world.Now() + Duration(1s)), &held));
-  world.executor().Settle();
-  etcdserverpb::PutRequest put;
-  put.set_key("n");
-  put.set_value("2");
-  node.Apply(kv::EncodePut(put.SerializeAsString()));
-  node.Release();
-  world.executor().Settle();
-  ASSERT_TRUE(held.has_value());
-  EXPECT_EQ((**held)->bytes, "2!");
-  EXPECT_EQ(decisions, 2);
-}
-
-// Keys are listed in order and in pages; collections are none. Without a replica: an error.
-TEST_F(KvRegisters, ListKeys) {
-  for (const char* key : {"a", "b", "c", "d"})
-    EXPECT_EQ(Do(std::string("SET ") + key + " v"), "OK");
-  EXPECT_EQ(Do("SADD bb x"), "1");
-  const Instant deadline = world.Now() + Duration(1s);
-  EXPECT_EQ(*Finish(raft.Keys("", 10, deadline)), (std::vector<std::string>{"a", "b", "c", "d"}));
-  EXPECT_EQ(*Finish(raft.Keys("a", 2, deadline)), (std::vector<std::string>{"b", "c"}));
-  EXPECT_EQ(*Finish(raft.Keys("d", 2, deadline)), std::vector<std::string>{});
-  here = false;
-  EXPECT_EQ(Read("a").error().code, ErrorCode::kNotReplica);
 }
 
 }  // namespace

@@ -74,6 +74,17 @@ class Acknowledgement final : public runtime::Timer {
   const Instant deadline_;
   AckWaiter resumer_;
 };
+std::string_view Text(placement::Phase phase) {
+  switch (phase) {
+    case placement::Phase::kActive:
+      return "active";
+    case placement::Phase::kJoining:
+      return "joining";
+    case placement::Phase::kLeaving:
+      return "leaving";
+  }
+  return "?";
+}
 }  // namespace
 
 Remote* Slot::Find(NodeId node) {
@@ -272,7 +283,16 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
     co_return FailUnknown(ErrorCode::kTooFewReplicas,
                           fmt::format("W = {}, and {} can be reached", named.w, reachable));
   }
-  co_return FailUnknown(ErrorCode::kTimedOut, "the write waits for other replicas");
+  std::string who = fmt::format("here ({}) {}", Text(slot->phase), slot->acks.Of(state->host.self));
+  for (const Remote& remote : slot->others) {
+    who += fmt::format(", node {} ({}) {} of {} sent", remote.node.value, Text(remote.phase),
+                       slot->acks.Of(remote.node), remote.sent);
+  }
+  co_return FailUnknown(
+      ErrorCode::kTimedOut,
+      fmt::format("the write waits for W = {}: mutation {} of shard {} in epoch "
+                  "{}; safe are {}",
+                  named.w, named.counter, slot->id.value, slot->epoch.value, who));
 }
 
 Task<Status> LeaderlessReplicas::Refresh(const placement::Keyspace& keyspace,
