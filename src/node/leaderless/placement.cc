@@ -167,7 +167,7 @@ Status LeaderlessReplicas::State::Reopen(Slot& slot) {
 
 void LeaderlessReplicas::State::Forget(ShardId shard) {
   Slot* slot = Find(shard);
-  for (auto& [w, waiters] : slot->waiters) WakeUpTo(waiters, UINT64_MAX);
+  for (auto& [w, waiters] : slot->waiters) WakeUpTo(waiters, UINT64_MAX, false);
   world.log().Info("leaderless", "shard {} has left this node", shard.value);
   by_number[slot->number] = nullptr;
   slots.erase(shard);

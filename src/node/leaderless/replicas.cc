@@ -50,7 +50,8 @@ class Acknowledgement final : public runtime::Timer {
     waiters_->emplace_hint(waiters_->end(), counter_, &resumer_);
     executor_.Arm(*this, deadline_);
   }
-  void await_resume() const noexcept {}
+  /// Whether it was woken because the write is promised.
+  bool await_resume() const noexcept { return resumer_.promised; }
   void Fire() override {
     if (resumer_.linked()) return;  // woken in this turn: the queued resumption follows
     Withdraw();
@@ -169,15 +170,17 @@ void LeaderlessReplicas::State::Made(Slot& slot, std::uint64_t counter, std::str
 void LeaderlessReplicas::State::Wake(Slot& slot) {
   for (auto& [w, waiters] : slot.waiters) {
     if (waiters.empty()) continue;
-    WakeUpTo(waiters, slot.acks.Promised(w));
+    WakeUpTo(waiters, slot.acks.Promised(w), true);
   }
 }
 
-void LeaderlessReplicas::State::WakeUpTo(AckWaiters& waiters, std::uint64_t counter) {
+void LeaderlessReplicas::State::WakeUpTo(AckWaiters& waiters, std::uint64_t counter,
+                                         bool promised) {
   while (!waiters.empty() && waiters.begin()->first <= counter) {
     AckWaiter& waiter = *waiters.begin()->second;
     waiters.erase(waiters.begin());
     waiter.woken = true;
+    waiter.promised = promised;
     world.executor().Post(waiter);
   }
 }
@@ -268,8 +271,10 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
   const Named named = NamedBy(ticket);
   Slot* slot = state->by_number[named.slot];
   if (slot != nullptr) {
-    co_await Acknowledgement(state->world.executor(), slot->waiters[named.w], named.counter,
-                             deadline);
+    // The map may have changed since: it was promised by those who counted then.
+    const bool promised = co_await Acknowledgement(state->world.executor(), slot->waiters[named.w],
+                                                   named.counter, deadline);
+    if (promised) co_return Ok();
     slot = state->by_number[named.slot];
   }
   if (slot == nullptr) {

@@ -38,7 +38,8 @@ enum class RecordKind : char { kMutation = 1, kCell = 2, kRaise = 3, kDrop = 4 }
 struct AckWaiter final : runtime::Runnable {
   void Run() override { handle.resume(); }
   std::coroutine_handle<> handle;
-  bool woken = false;  ///< or it gave up: it is in no waiters
+  bool woken = false;     ///< or it gave up: it is in no waiters
+  bool promised = false;  ///< when it was woken
 };
 using AckWaiters = std::multimap<std::uint64_t, AckWaiter*>;  ///< by counter
 
@@ -141,7 +142,7 @@ struct LeaderlessReplicas::State {
   Status CheckRoom(const Slot& slot, std::uint32_t w);
   void Made(Slot& slot, std::uint64_t counter, std::string_view mutation, LogIndex position);
   void Wake(Slot& slot);
-  void WakeUpTo(AckWaiters& waiters, std::uint64_t counter);
+  void WakeUpTo(AckWaiters& waiters, std::uint64_t counter, bool promised);
   void OnDurable();
   /// The beginning of a turn, once in each: what time it is.
   const WallInterval& Turn();
