@@ -112,19 +112,12 @@ class RaftReplica final : public Replica {
    private:
     RaftReplica& owner_;
   };
-  class TickTimer final : public runtime::Timer {
+  /// Calls a member when it fires.
+  template <void (RaftReplica::*kCall)()>
+  class CallTimer final : public runtime::Timer {
    public:
-    explicit TickTimer(RaftReplica& owner) : owner_(owner) {}
-    void Fire() override { owner_.Tick(); }
-
-   private:
-    RaftReplica& owner_;
-  };
-
-  class ApplyTimer final : public runtime::Timer {
-   public:
-    explicit ApplyTimer(RaftReplica& owner) : owner_(owner) {}
-    void Fire() override { owner_.ApplyNow(); }
+    explicit CallTimer(RaftReplica& owner) : owner_(owner) {}
+    void Fire() override { (owner_.*kCall)(); }
 
    private:
     RaftReplica& owner_;
@@ -194,8 +187,8 @@ class RaftReplica final : public Replica {
   runtime::Notification leadership_changed_;
   runtime::Notification applied_changed_;
   PumpItem pump_;
-  TickTimer timer_;
-  ApplyTimer apply_timer_;
+  CallTimer<&RaftReplica::Tick> timer_;
+  CallTimer<&RaftReplica::ApplyNow> apply_timer_;
   std::unique_ptr<SnapshotTransfer> snapshots_;
   runtime::Scope scope_;
 };

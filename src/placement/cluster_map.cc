@@ -9,6 +9,18 @@
 
 namespace coterie::placement {
 
+std::string_view ToText(Phase phase) {
+  switch (phase) {
+    case Phase::kActive:
+      return "active";
+    case Phase::kJoining:
+      return "joining";
+    case Phase::kLeaving:
+      return "leaving";
+  }
+  return "?";
+}
+
 std::uint64_t KeyHash(std::string_view key) { return XXH64(key.data(), key.size(), 0); }
 
 std::string_view HashedPart(std::string_view key) {

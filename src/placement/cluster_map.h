@@ -29,6 +29,7 @@ enum class Phase : std::uint8_t {
   kJoining = 2,  ///< takes writes and catches up; it reports when it has everything
   kLeaving = 3,  ///< takes writes until its own are everywhere; it reports that, too
 };
+std::string_view ToText(Phase phase);
 struct ShardReplica {
   NodeId node;
   Phase phase = Phase::kActive;

@@ -18,18 +18,6 @@ using placement::Keyspace;
 using placement::NodeInfo;
 using placement::Phase;
 
-std::string_view TextOf(Phase phase) {
-  switch (phase) {
-    case Phase::kActive:
-      return "active";
-    case Phase::kJoining:
-      return "joining";
-    case Phase::kLeaving:
-      return "leaving";
-  }
-  return "?";
-}
-
 std::string_view TextOf(node::Health health) {
   switch (health) {
     case node::Health::kAlive:
@@ -86,7 +74,7 @@ std::string ShardJson(const ClusterMap& map, const placement::Shard& shard) {
   std::string replicas;
   for (const placement::ShardReplica& replica : shard.replicas) {
     Append(replicas, fmt::format(R"({{"node":{},"name":{},"phase":"{}"}})", replica.node.value,
-                                 Quote(NameOf(map, replica.node)), TextOf(replica.phase)));
+                                 Quote(NameOf(map, replica.node)), ToText(replica.phase)));
   }
   return fmt::format(R"({{"id":{},"epoch":{},"replicas":[{}]}})", shard.id.value, shard.epoch.value,
                      replicas);

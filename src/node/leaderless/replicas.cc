@@ -75,17 +75,6 @@ class Acknowledgement final : public runtime::Timer {
   const Instant deadline_;
   AckWaiter resumer_;
 };
-std::string_view Text(placement::Phase phase) {
-  switch (phase) {
-    case placement::Phase::kActive:
-      return "active";
-    case placement::Phase::kJoining:
-      return "joining";
-    case placement::Phase::kLeaving:
-      return "leaving";
-  }
-  return "?";
-}
 }  // namespace
 
 Remote* Slot::Find(NodeId node) {
@@ -280,7 +269,6 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
   if (slot == nullptr) {
     co_return FailUnknown(ErrorCode::kTooFewReplicas, "the shard has left this node");
   }
-  if (slot->acks.Promised(named.w) >= named.counter) co_return Ok();
   std::size_t reachable = 1;
   for (const Remote& remote : slot->others)
     reachable += remote.phase == placement::Phase::kActive && state->LinkTo(remote.node).up ? 1 : 0;
@@ -288,9 +276,10 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
     co_return FailUnknown(ErrorCode::kTooFewReplicas,
                           fmt::format("W = {}, and {} can be reached", named.w, reachable));
   }
-  std::string who = fmt::format("here ({}) {}", Text(slot->phase), slot->acks.Of(state->host.self));
+  std::string who =
+      fmt::format("here ({}) {}", ToText(slot->phase), slot->acks.Of(state->host.self));
   for (const Remote& remote : slot->others) {
-    who += fmt::format(", node {} ({}) {} of {} sent", remote.node.value, Text(remote.phase),
+    who += fmt::format(", node {} ({}) {} of {} sent", remote.node.value, ToText(remote.phase),
                        slot->acks.Of(remote.node), remote.sent);
   }
   co_return FailUnknown(
