@@ -128,9 +128,6 @@ class RealFile final : public File {
       for (auto at = static_cast<std::uint64_t>(before.st_size); at < size; at += zeros.size()) {
         COT_TRY(WriteAll(*file, at, std::string_view(zeros).substr(0, size - at)));
       }
-      // Nobody reads them: out of the page cache, where every direct write would look for them.
-      COT_TRY(SyncData(*file));
-      (void)::posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
       return Ok();
     });
   }
