@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/coding.h"
+#include "base/conditions.h"
 #include "base/ids.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -71,6 +72,29 @@ TEST(Random, SameSeedSameDrawsAndBoundsHold) {
     EXPECT_GE(v, -3);
     EXPECT_LE(v, 3);
   }
+}
+
+/// A condition holds from Raise to Clear; raising it again keeps its beginning; the bound on subjects
+/// holds.
+TEST(Conditions, RaisedHoldUntilCleared) {
+  Conditions conditions;
+  const Instant first{1s};
+  EXPECT_TRUE(conditions.Raise(ConditionKind::kClockSkew, "", "3 s", first));
+  EXPECT_FALSE(conditions.Raise(ConditionKind::kClockSkew, "", "4 s", first + 1s));
+  ASSERT_EQ(conditions.all().size(), 1u);
+  EXPECT_EQ(conditions.all().begin()->second.text, "4 s");
+  EXPECT_EQ(conditions.all().begin()->second.since, first);
+  EXPECT_EQ(conditions.critical(), nullptr);
+  for (int i = 0; i < 100; ++i) {
+    conditions.Raise(ConditionKind::kContradiction, std::to_string(i), "", first);
+  }
+  EXPECT_EQ(conditions.all().size(), 1 + Conditions::kSubjectsMax);
+  ASSERT_NE(conditions.critical(), nullptr);
+  EXPECT_EQ(conditions.critical()->first.first, ConditionKind::kContradiction);
+  EXPECT_TRUE(conditions.Clear(ConditionKind::kClockSkew));
+  EXPECT_FALSE(conditions.Clear(ConditionKind::kClockSkew));
+  EXPECT_FALSE(conditions.Holds(ConditionKind::kClockSkew));
+  EXPECT_TRUE(conditions.Holds(ConditionKind::kContradiction));
 }
 
 }  // namespace

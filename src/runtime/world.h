@@ -3,7 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
 
+#include "base/conditions.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/time.h"
@@ -44,6 +48,24 @@ class World {
   virtual void Crash(std::string_view reason) = 0;
 
   Instant Now() { return executor().Now(); }
+
+  /// What lasts and an operator should know of; status, health and metrics show it.
+  const Conditions& conditions() const { return conditions_; }
+  /// Raises a condition, and logs it when it is new.
+  void Raise(ConditionKind kind, std::string_view subject, std::string text) {
+    const std::string line(text);
+    if (!conditions_.Raise(kind, subject, std::move(text), Now())) return;
+    log().Warn("condition", "{} {}: {}", InfoOf(kind).name, subject, line);
+  }
+  /// Clears it, and logs that it is over.
+  void Clear(ConditionKind kind, std::string_view subject = {}) {
+    if (conditions_.Clear(kind, subject)) {
+      log().Info("condition", "{} {} is over", InfoOf(kind).name, subject);
+    }
+  }
+
+ private:
+  Conditions conditions_;
 };
 
 }  // namespace coterie::runtime

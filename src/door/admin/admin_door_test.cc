@@ -95,6 +95,31 @@ TEST_F(AdminDoorTest, WithoutAQuorum) {
   EXPECT_FALSE(bool(status["ready"]));
 }
 
+// What a node raises is in its status and its metrics; a critical condition makes it unhealthy for as
+// long as it holds.
+TEST_F(AdminDoorTest, Conditions) {
+  Begin(false);
+  runtime::World& world = cluster->node(leader)->world();
+  world.Raise(ConditionKind::kLogCut, "wal/3", "12 bytes at 4096");
+  EXPECT_EQ(Ask(leader, "GET", "/healthz").status, 200);
+  world.Raise(ConditionKind::kDiskFull, "", "0 bytes left");
+  const auto health = Ask(leader, "GET", "/healthz");
+  EXPECT_EQ(health.status, 503);
+  EXPECT_NE(health.body.find("disk_full"), std::string::npos);
+  simdjson::dom::parser parser;
+  simdjson::dom::element status;
+  ASSERT_EQ(parser.parse(Ask(leader, "GET", "/status").body).get(status), simdjson::SUCCESS);
+  ASSERT_EQ(simdjson::dom::array(status["conditions"]).size(), 2U);
+  const simdjson::dom::element cut = simdjson::dom::array(status["conditions"]).at(0);
+  EXPECT_EQ(std::string_view(cut["name"]), "log_cut");
+  EXPECT_EQ(std::string_view(cut["severity"]), "warning");
+  EXPECT_EQ(std::string_view(cut["subject"]), "wal/3");
+  EXPECT_NE(Ask(leader, "GET", "/metrics").body.find("coterie_condition{name=\"disk_full\""),
+            std::string::npos);
+  world.Clear(ConditionKind::kDiskFull);
+  EXPECT_EQ(Ask(leader, "GET", "/healthz").status, 200);
+}
+
 // Every line of /metrics is a comment or a sample of a family announced before it, each once.
 TEST_F(AdminDoorTest, MetricsFormat) {
   Begin(false);

@@ -92,6 +92,17 @@ void AppendLeaderless(const AdminParts& parts, std::string& out) {
   }
 }
 
+/// One sample for each condition that holds; none is a good sign.
+void AppendConditions(const Conditions& conditions, std::string& out) {
+  Family family("coterie_condition", "gauge", "1 while the condition holds.", out);
+  for (const auto& [key, condition] : conditions.all()) {
+    const ConditionInfo& info = InfoOf(key.first);
+    family.Sample(fmt::format("name=\"{}\",severity=\"{}\",subject={}", info.name,
+                              NameOf(info.severity), Label(key.second)),
+                  1);
+  }
+}
+
 }  // namespace
 
 std::string MetricsText(node::Node& node, std::string_view version, const AdminParts& parts) {
@@ -136,6 +147,7 @@ std::string MetricsText(node::Node& node, std::string_view version, const AdminP
                        peer.connected ? 1 : 0);
   }
   AppendProcess(node.world().Usage(), out);
+  AppendConditions(node.world().conditions(), out);
   AppendLeaderless(parts, out);
   return out;
 }

@@ -64,6 +64,20 @@ std::string SummariesJson(const placement::ClusterMap* map, const raft::Raft& co
   return list;
 }
 
+std::string ConditionsJson(runtime::World& world) {
+  std::string list;
+  for (const auto& [key, condition] : world.conditions().all()) {
+    const ConditionInfo& info = InfoOf(key.first);
+    if (!list.empty()) list += ',';
+    list += fmt::format(
+        R"({{"name":"{}","severity":"{}","subject":{},"since_ms":{},"text":{},"meaning":{},"hint":{}}})",
+        info.name, NameOf(info.severity), Quote(key.second),
+        Millis(world.Now() - condition.since), Quote(condition.text), Quote(info.meaning),
+        Quote(info.hint));
+  }
+  return list;
+}
+
 std::string ClockJson(const WallInterval& wall) {
   const std::int64_t bound_ns = (wall.latest_ns - wall.earliest_ns) / 2;
   return fmt::format(R"({{"synchronized":{},"bound_ns":{},"bound_ms":{:.3f}}})", wall.synchronized,
@@ -108,7 +122,7 @@ std::string StatusJson(node::Node& node, std::string_view version, const AdminPa
       R"({{"node":{},"id":{},"version":{},"cluster":{},"cluster_id":"{:016x}","role":"{}",)"
       R"("leader":{},"term":{},"commit":{},"applied":{},"revision":{},"ready":{},"demo":{},)"
       R"("clock":{},"redis":{},"failure_domain":{},"map_version":{},"peers":[{}],"health":{},)"
-      R"("keyspaces":[{}],"state_bytes":{}}})"
+      R"("keyspaces":[{}],"conditions":[{}],"state_bytes":{}}})"
       "\n",
       Quote(config.name), status.self.value, Quote(version), Quote(config.cluster),
       node.cluster_id(), RoleOf(status, core.role()), status.leader.value, status.term.value,
@@ -118,7 +132,7 @@ std::string StatusJson(node::Node& node, std::string_view version, const AdminPa
       config.redis_listen.port == 0 ? "null" : Quote(ToText(config.redis_listen)),
       Quote(config.failure_domain), map->version, peers,
       HealthJson(*map, health, node.world().Now()), SummariesJson(map.get(), core),
-      node.store().approximate_bytes());
+      ConditionsJson(node.world()), node.store().approximate_bytes());
 }
 
 }  // namespace coterie::door::admin
