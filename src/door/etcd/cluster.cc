@@ -16,7 +16,7 @@ Task<GrpcReply> MemberList(Shared& shared, const GrpcContext& context, std::stri
   etcdserverpb::MemberListRequest request;
   if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("MemberListRequest"));
   if (request.linearizable()) {
-    auto failure = co_await Barrier(shared, context.deadline);
+    auto failure = co_await Barrier(shared, PatienceOf(shared, context));
     if (failure) co_return std::unexpected(std::move(*failure));
   }
   etcdserverpb::MemberListResponse response;
