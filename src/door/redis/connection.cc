@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "door/redis/door_state.h"
@@ -33,33 +32,6 @@ void UnknownCommand(Words words, Reply& reply) {
 }
 
 }  // namespace
-
-void InputBuffer::Consume(std::size_t n) {
-  begin_ += n;
-  COT_ASSERT(begin_ <= end_);
-  if (begin_ == end_) begin_ = end_ = 0;
-}
-
-std::span<char> InputBuffer::Room(std::size_t wanted) {
-  const std::size_t size = end_ - begin_;
-  std::size_t capacity = std::max(capacity_, kChunk);
-  if (size == 0 && (capacity > kChunkMax || last_read_ < capacity / 8)) capacity = kChunk;
-  if (last_read_ * 2 > capacity && capacity < kChunkMax) capacity *= 2;
-  // What a request claims is believed only as far as it has come.
-  if (wanted > capacity) capacity = std::max(capacity, std::min(wanted, 2 * size + kChunk));
-  if (size + 1 > capacity) capacity = 2 * size;
-  if (capacity != capacity_) {
-    auto bytes = std::make_unique_for_overwrite<char[]>(capacity);
-    if (size > 0) std::memcpy(bytes.get(), bytes_.get() + begin_, size);
-    bytes_ = std::move(bytes);
-    capacity_ = capacity;
-  } else if (begin_ > 0 && size > 0) {
-    std::memmove(bytes_.get(), bytes_.get() + begin_, size);
-  }
-  begin_ = 0;
-  end_ = size;
-  return {bytes_.get() + end_, capacity_ - end_};
-}
 
 Connection::Connection(DoorState& door, std::uint64_t the_id,
                        std::unique_ptr<runtime::Stream> stream)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "door/redis/command.h"
+#include "door/redis/input_buffer.h"
 #include "door/redis/ordered_transaction.h"
 #include "door/redis/request_parser.h"
 #include "runtime/network.h"
@@ -17,31 +18,6 @@
 namespace coterie::door::redis {
 
 struct DoorState;
-
-/// Bytes that came and that no command has taken. Views into it are valid until the next Room.
-class InputBuffer {
- public:
-  std::string_view unread() const { return {bytes_.get() + begin_, end_ - begin_}; }
-  void Consume(std::size_t n);
-  /// Space behind what is unread, of at least one byte; `wanted` bytes in all are expected soon. It
-  /// grows at most to twice what has come, and shrinks when it is empty.
-  std::span<char> Room(std::size_t wanted);
-  void Commit(std::size_t n) {
-    end_ += n;
-    last_read_ = n;
-  }
-  std::size_t capacity() const { return capacity_; }
-
-  static constexpr std::size_t kChunk = 16u << 10;
-  static constexpr std::size_t kChunkMax = 256u << 10;
-
- private:
-  std::unique_ptr<char[]> bytes_;
-  std::size_t capacity_ = 0;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-  std::size_t last_read_ = 0;
-};
 
 /// One client: reads what came, begins every command of it in order, and writes their replies
 /// together once each may go.
