@@ -31,6 +31,7 @@ enum class Method : std::uint32_t {
   kCells = 8,         ///< leaderless: whole cells, dot ranges, digests
   kRedisCommand = 9,  ///< a command passed to a node that can run it
   kPaxosKeys = 10,
+  kSubscribers = 20,  ///< PUBLISH and PUBSUB: how many there are on the other node
 };
 
 /// Asked of one shard's replica: the call names the shard.
