@@ -232,6 +232,38 @@ TEST_F(ConnectionTest, OversizedValuesAreAnswered) {
   EXPECT_EQ(stats().connections, 0u);
 }
 
+// A command whose words are more than one mutation may have is refused before anything is done,
+// with the limit; where it comes from makes no difference.
+TEST_F(ConnectionTest, OversizedWritesAreRefused) {
+  Start(1);
+  Client client(world, NodeId(1));
+  const std::string big(34u << 20, 'v');
+  std::vector<std::vector<std::string>> commands = {{"SET", "k", big},
+                                                    {"SETEX", "k", "100", big},
+                                                    {"SADD", "k", big},
+                                                    {"ZADD", "k", "1", big},
+                                                    {"XADD", "k", "*", "f", big},
+                                                    {"PFADD", "k", big},
+                                                    {"SET", big, "v"},
+                                                    {"DEL", big}};
+  std::vector<std::string> fields = {"HSET", "k"}, pairs = {"MSET"};
+  for (int i = 0; i < 40; ++i) {
+    fields.insert(fields.end(), {std::to_string(i), std::string(1u << 20, 'v')});
+    pairs.insert(pairs.end(), {"k" + std::to_string(i), std::string(1u << 20, 'v')});
+  }
+  commands.push_back(fields);
+  commands.push_back(pairs);
+  for (const auto& words : commands) {
+    const std::string reply = client.Ask(words);
+    EXPECT_TRUE(reply.starts_with("-COT COT-3004")) << words[0] << ": " << reply;
+    EXPECT_NE(reply.find("may have 25165824"), std::string::npos) << words[0] << ": " << reply;
+    EXPECT_NE(reply.find("not applied"), std::string::npos) << reply;
+  }
+  EXPECT_EQ(machine(1).leaderless.writes, 0u);
+  EXPECT_EQ(client.Ask({"GET", big}), "(nil)");  // who only reads sends nothing on
+  EXPECT_EQ(client.Ask({"SET", "k", std::string(20u << 20, 'v')}), "+OK");
+}
+
 TEST_F(ConnectionTest, ClientReplyModes) {
   Start(1);
   Client client(world, NodeId(1));
