@@ -178,5 +178,18 @@ def members_outside_the_demo_are_shown():
             state.write_text(text)
 
 
+def an_add_without_a_majority_ends_in_time_and_keeps_nobody_from_mending():
+    with DemoCluster() as demo:
+        fault(demo, "kill", "n1")
+        fault(demo, "kill", "n2")
+        added = demo.coterie("node", "add", "--patience", "4s")
+        claim(added.code == 7 and "COT-1005" in added.err and "outcome unknown" in added.err, "unknown", added)
+        claim("goes on joining" in added.err and "(not applied" not in added.err, "in words, too", added)
+        fault(demo, "restart", "n1")
+        wait_for("the node joins by itself", seconds=120, condition=lambda: sees(demo, ["n4 ", "4 nodes"]),
+                 evidence=lambda: demo.coterie("status"))
+
+
 if __name__ == "__main__":
-    main(status_is_what_the_doors_do, members_outside_the_demo_are_shown)
+    main(status_is_what_the_doors_do, members_outside_the_demo_are_shown,
+         an_add_without_a_majority_ends_in_time_and_keeps_nobody_from_mending)
