@@ -46,6 +46,7 @@ std::optional<std::vector<std::size_t>> KeyPositions(const Command& command, Wor
     case CommandId::kXread:
       return AfterStreams(words);
     case CommandId::kCoterie:
+    case CommandId::kObject:
       return Run(2, words.size() > 2 ? 1 : 0, words);
     default:
       break;
