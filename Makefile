@@ -8,7 +8,7 @@ SOURCES = git ls-files -z --cached --others --exclude-standard -- 'src/*.cc' 'sr
           'bench/*.cc' 'fuzz/*.cc' 'test/*.cc'
 
 .DEFAULT_GOAL := help
-.PHONY: help packages configure build demo test test-only sim bench fuzz tidy format docs clean
+.PHONY: help packages configure build demo test test-only sim judge bench fuzz tidy format docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,7 +24,8 @@ build: configure ## the binary, at build/release/coterie
 	@ls -l $(BINARY)
 
 demo: configure ## a three-node cluster on this machine; Ctrl-C stops it
-	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
+	@echo "Building $(BINARY); the first time takes minutes."
+	@ninja -C $(BUILD) -j $(JOBS) coterie
 	@exec $(BINARY) demo $(ARGS)
 
 test: configure ## build everything and run every test
@@ -38,6 +39,11 @@ test-only: configure ## the tests whose names match T=
 sim: configure ## simulate whole clusters: SEED=42 replays one run, SEEDS=1000 runs as many
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
 	$(BINARY) sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
+
+judge: configure ## judge what clients see under faults for SECONDS= (default 7200), on NODES= (3, or 5)
+	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
+	/usr/bin/python3 test/judge.py $(BINARY) --seconds $(or $(SECONDS),7200) --nodes $(or $(NODES),3) \
+	  $(if $(SEED),--seed $(SEED)) --keep build/judge $(ARGS)
 
 bench: configure ## measure side by side with etcd (minutes; prints a table, never fails on speed)
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
@@ -58,6 +64,7 @@ format: packages ## rewrite sources in the project's layout
 docs: configure ## run every command that the documents show
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
 	tools/doctest.py --binary $(BINARY) README.md
+	tools/doctest.py --binary $(BINARY) docs/operating.md
 
 clean: ## remove every build
 	rm -rf build

@@ -1,5 +1,7 @@
 #include "node/raft_replica.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -21,6 +23,11 @@ constexpr std::size_t kApplyBytesMax = 1u << 20;
 constexpr std::size_t kGatheredMax = 64;
 constexpr Duration kGatheredFor = 5ms;
 constexpr Duration kQuietGroupLooks = 10s;
+
+std::string_view WordFor(raft::Role role) {
+  constexpr std::string_view kWords[] = {"follower", "pre-candidate", "candidate", "leader"};
+  return kWords[static_cast<std::size_t>(role)];
+}
 }  // namespace
 
 RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -127,8 +134,10 @@ void RaftReplica::Pump() {
     }
     for (const NodeId to : output.snapshot_wanted) snapshots_->Send(to);
     if (output.leadership_changed) {
-      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value,
-                        core_.leader().value, static_cast<int>(core_.role()));
+      world_.log().Info(
+          "raft", "shard {}: {} in term {}, leader {}", options_.shard.value, WordFor(core_.role()),
+          core_.term().value,
+          core_.leader() == NodeId() ? "unknown" : fmt::to_string(core_.leader().value));
       leadership_changed_.NotifyAll();
     }
   }
