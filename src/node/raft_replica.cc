@@ -1,5 +1,7 @@
 #include "node/raft_replica.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -24,6 +26,11 @@ constexpr std::size_t kApplyBytesMax = 1u << 20;
 constexpr std::size_t kGatheredMax = 64;
 constexpr Duration kGatheredFor = 5ms;
 constexpr Duration kQuietGroupLooks = 10s;
+
+std::string_view WordFor(raft::Role role) {
+  constexpr std::string_view kWords[] = {"follower", "pre-candidate", "candidate", "leader"};
+  return kWords[static_cast<std::size_t>(role)];
+}
 }  // namespace
 
 RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -135,8 +142,10 @@ void RaftReplica::Pump() {
                          options_.shard.value, peer.value);
     }
     if (output.leadership_changed) {
-      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value,
-                        core_.leader().value, static_cast<int>(core_.role()));
+      world_.log().Info(
+          "raft", "shard {}: {} in term {}, leader {}", options_.shard.value, WordFor(core_.role()),
+          core_.term().value,
+          core_.leader() == NodeId() ? "unknown" : fmt::to_string(core_.leader().value));
       if (core_.leader() != NodeId()) {
         refused_from_ = Instant::max();
       } else if (refused_from_ == Instant::max()) {  // lost just now; later only terms change

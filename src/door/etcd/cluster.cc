@@ -44,7 +44,7 @@ void RegisterCluster(Shared& shared, net::GrpcMethods& methods) {
         "/etcdserverpb.Cluster/" + std::string(method), [method](const GrpcContext&, std::string) {
           return Ready(std::unexpected(
               net::GrpcStatus{net::GrpcCode::kUnimplemented,
-                              std::string(method) + ": members are set by the configuration"}));
+                              std::string(method) + ": `coterie node` adds and removes machines"}));
         });
   }
 }
