@@ -43,6 +43,7 @@ struct DoorState {
   Publisher publisher;
   Router router;
   std::unique_ptr<CellCommands> cells;
+  std::unique_ptr<Executor> conditional;  // options.conditional, where the key has a replica
   runtime::Notification ended;
   runtime::Scope acceptors;
   runtime::Scope serving;  // last: its tasks use everything above
