@@ -37,6 +37,7 @@ class Cluster {
   /// Starts one more machine, which joins; it is to become node `id`.
   void Join(NodeId id) {
     configs_[id] = node::testing::JoinerConfig(configs_, id.value);
+    configs_[id].redis_listen.host = configs_[id].peer_listen.host;
     handles_[id] = sim_.AddNode(configs_[id].name, configs_[id].peer_listen.host);
     Start(id);
   }
