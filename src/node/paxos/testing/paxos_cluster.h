@@ -285,6 +285,7 @@ class PaxosCluster {
                                   .detector = node->detector,
                                   .self = machine->id,
                                   .actor = clock::MakeActor(machine->id, ++machine->starts),
+                                  .next_actor = [machine] { return NextActor(machine); },
                                   .dir = "/data/cells",
                                   .engines = storage::MemoryEngineFactory()};
     COT_CO_ASSIGN(node->leaderless, co_await LeaderlessReplicas::Open(std::move(host), {}));
@@ -292,6 +293,9 @@ class PaxosCluster {
                                                             *node->leaderless, *node->paxos, "c");
     node->transport->Start(std::move(listener));
     co_return Ok();
+  }
+  static runtime::Task<Result<clock::Actor>> NextActor(Machine* machine) {
+    co_return clock::MakeActor(machine->id, ++machine->starts);
   }
   static runtime::Task<void> Main(PaxosCluster* cluster, Machine* machine, runtime::World* world) {
     PaxosNode node;
