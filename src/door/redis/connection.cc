@@ -15,8 +15,8 @@ namespace {
 
 /// A batch in the middle of which a command waits lets earlier replies go after so long.
 constexpr Duration kReplyPatience = 2ms;
-/// Reads of one connection that wait for other replicas together.
-constexpr std::size_t kReadsAtOnce = 256;
+/// Commands of one connection that wait together.
+constexpr std::size_t kTogetherMax = 256;
 
 /// Redis's answer to a name it does not know, with the beginning of the arguments.
 void UnknownCommand(Words words, Reply& reply) {
@@ -262,10 +262,12 @@ Connection::Stop Connection::BeginAll() {
 
 bool Connection::MayBeginBeside(Words words) const {
   if (words.empty() || reply_mode != ReplyMode::kOn) return false;
-  if (suspended_in_ != door_.cells.get() || suspended_.size() >= kReadsAtOnce) return false;
-  if ((suspended_.front().context.command->flags & kRead) == 0) return false;
+  if (suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
-  return row != nullptr && (row->flags & kRead) != 0;
+  if (row == nullptr || (row->kinds & kDoor) != 0) return false;
+  const Context& front = suspended_.front().context;
+  return door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_ &&
+         suspended_in_->MayJoin(front, *row);
 }
 
 runtime::Task<void> Connection::RunSuspended() {
@@ -278,7 +280,7 @@ runtime::Task<void> Connection::RunSuspended() {
     std::string reply = co_await suspended_in_->Run(requests[0].context, requests[0].words);
     replies.push_back(std::move(reply));
   } else {
-    replies = co_await door_.cells->RunReads(std::move(requests));
+    replies = co_await suspended_in_->RunTogether(std::move(requests));
   }
   const bool silent = reply_mode != ReplyMode::kOn;
   if (reply_mode == ReplyMode::kSkip) reply_mode = ReplyMode::kOn;

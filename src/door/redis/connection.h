@@ -109,7 +109,7 @@ class Connection {
   /// The door's own checks: false, and the error in `reply`, if the command is refused.
   bool Admits(const Command* row, Words words, Reply& reply);
   bool BeginOnKeyspace(const Command& row, Words words, Reply& reply);
-  /// Whether a command may begin while others wait: all of them only read a leaderless keyspace.
+  /// Whether a command may begin while others wait: the executor says so.
   bool MayBeginBeside(Words words) const;
   /// Runs the commands that suspended.
   runtime::Task<void> RunSuspended();
