@@ -189,7 +189,11 @@ std::optional<std::vector<std::string>> CellCommands::KeysToRefresh(const Reques
   return keys;
 }
 
-runtime::Task<std::vector<std::string>> CellCommands::RunReads(std::vector<Request> requests) {
+bool CellCommands::MayJoin(const Context& front, const Command& next) const {
+  return (front.command->flags & kRead) != 0 && (next.flags & kRead) != 0;
+}
+
+runtime::Task<std::vector<std::string>> CellCommands::RunTogether(std::vector<Request> requests) {
   std::vector<runtime::Task<Status>> refreshes;
   std::vector<std::size_t> whose;
   for (std::size_t i = 0; i < requests.size(); ++i) {

@@ -33,10 +33,11 @@ class CellCommands final : public Executor {
   Step Begin(const Context& context, Words words, std::string& out,
              node::WriteTicket& ticket) override;
   runtime::Task<std::string> Run(Context context, OwnedWords words) override;
-  /// Several commands that only read, of one connection and keyspace: other replicas are asked for
-  /// all of their keys at the same time, and then they are answered in order, so that none shows an
-  /// older state than the one before it.
-  runtime::Task<std::vector<std::string>> RunReads(std::vector<Request> requests);
+  /// Commands that only read may.
+  bool MayJoin(const Context& front, const Command& next) const override;
+  /// Other replicas are asked for all of their keys at the same time, and then they are answered in
+  /// order, so that none shows an older state than the one before it.
+  runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) override;
   /// Runs `here` if this node serves the shard of `key`, else has a replica run the command; again
   /// with a newer map if the shard has moved.
   using Here = std::function<runtime::Task<std::string>(Context context, OwnedWords words)>;
