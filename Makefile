@@ -40,10 +40,10 @@ sim: configure ## simulate whole clusters: SEED=42 replays one run, SEEDS=1000 r
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
 	$(BINARY) sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
-judge: configure ## judge what clients see under faults for SECONDS= (default 7200), on NODES= (3, or 5)
+judge: configure ## clients, faults and independent checkers over real sockets: SECONDS=7200 NODES=3 SEED=1
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
-	/usr/bin/python3 test/judge.py $(BINARY) --seconds $(or $(SECONDS),7200) --nodes $(or $(NODES),3) \
-	  $(if $(SEED),--seed $(SEED)) --keep build/judge $(ARGS)
+	/usr/bin/python3 test/judge/judge.py $(BINARY) --seconds $(or $(SECONDS),7200) --nodes $(or $(NODES),3) \
+	  --seed $(or $(SEED),1) --churn $(ARGS)
 
 bench: configure ## measure side by side with etcd (minutes; prints a table, never fails on speed)
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie

@@ -175,16 +175,10 @@ Status Node::Parts::OnStranger(NodeId id) const {
 }
 
 runtime::Task<void> Node::Parts::FollowLoop() {
-  std::uint64_t flushed = groups->control_state().map()->version;
   for (;;) {
     SyncPeers();
-    Status followed = co_await groups->Follow();
+    const Status followed = co_await groups->Follow();
     const placement::ClusterMapPtr map = groups->control_state().map();
-    if (followed && map->version != flushed) {
-      // A restart then knows its peers and its groups before any leader calls.
-      followed = co_await groups->control().Flush();
-      flushed = map->version;
-    }
     if (!followed) {
       world.Crash(Describe(followed.error()));
       co_return;
@@ -253,6 +247,14 @@ RaftReplica* Node::raft_replica(ShardId shard) {
 }
 Control& Node::control() { return *parts_->control; }
 std::uint16_t Node::incarnation() const { return parts_->identity.incarnation; }
+
+runtime::Task<Result<std::uint16_t>> Node::TakeIncarnation() {
+  Parts* const parts = parts_.get();
+  COT_CO_ASSIGN(const Identity taken,
+                co_await BeginIncarnation(parts->world.disk(), parts->config.data_dir,
+                                          parts->config.cluster, parts->config.id, {}));
+  co_return taken.incarnation;
+}
 storage::WalShard Node::TakeJournal(ShardId place) { return parts_->groups->TakeJournal(place); }
 
 const NodeConfig& Node::config() const { return parts_->config; }

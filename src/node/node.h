@@ -84,6 +84,9 @@ class Node final : public KvKeyspace {
   Control& control();
   /// Of this start of the node: no other start had it. For clock::MakeActor.
   std::uint16_t incarnation() const;
+  /// One that no start has had or will have: for who needs a second name within this one. Durable
+  /// when it answers. Error kInvalidConfig: there are none left; kIo.
+  runtime::Task<Result<std::uint16_t>> TakeIncarnation();
   /// What the WAL held at a place of a Journal's; moved out once.
   storage::WalShard TakeJournal(ShardId place);
 

@@ -77,6 +77,13 @@ Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world, node:
   co_return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
+namespace {
+Task<Result<clock::Actor>> NextActor(node::Node* node) {
+  COT_CO_ASSIGN(const std::uint16_t incarnation, co_await node->TakeIncarnation());
+  co_return clock::MakeActor(node->config().id, incarnation);
+}
+}  // namespace
+
 Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
   const NodeId self = node->config().id;
   const std::string dir = node->config().data_dir;
@@ -91,6 +98,7 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
                                       .detector = *gossip,
                                       .self = self,
                                       .actor = clock::MakeActor(self, node->incarnation()),
+                                      .next_actor = [this] { return NextActor(node.get()); },
                                       .dir = dir + "/cells",
                                       .engines = node->engines()};
   // Until the registers are open nothing is reported.

@@ -101,10 +101,11 @@ std::string ConditionsJson(runtime::World& world) {
   for (const auto& [key, condition] : world.conditions().all()) {
     const ConditionInfo& info = InfoOf(key.first);
     if (!list.empty()) list += ',';
-    list += fmt::format(
-        R"({{"name":"{}","severity":"{}","subject":{},"since_ms":{},"text":{},"meaning":{},"hint":{}}})",
-        info.name, NameOf(info.severity), Quote(key.second), Millis(world.Now() - condition.since),
-        Quote(condition.text), Quote(info.meaning), Quote(info.hint));
+    list += fmt::format(R"({{"name":"{}","severity":"{}","subject":{},"since_ms":{},"text":{},)"
+                        R"("meaning":{},"hint":{}}})",
+                        info.name, NameOf(info.severity), Quote(key.second),
+                        Millis(world.Now() - condition.since), Quote(condition.text),
+                        Quote(info.meaning), Quote(info.hint));
   }
   return list;
 }
