@@ -76,12 +76,14 @@ def verdict(demo, *more):
                  if node["member"] and node["status"]}
     said = {(node, keyspace["name"], kind) for keyspace in status["keyspaces"]
             for kind in ("reads", "writes") for node in keyspace[f"{kind}_at"]}
-    for node in addresses:
+    troubled = {one["node"] for one in status["conditions"] if one["severity"] == "critical"}
+    for node in addresses.keys() - troubled:
         if all((node, keyspace, kind) in said for keyspace in DATABASES for kind in ("reads", "writes")):
             said.add((node, "", "health"))
     served = all(any((node, keyspace, "reads") in said and (node, keyspace, "writes") in said for node in addresses)
                  for keyspace in DATABASES)
-    claim(result.code == (0 if served else 6), "the exit code is that of the verdict", result)
+    claim(result.code == (0 if served and not status["critical"] else 6), "the exit code is that of the verdict",
+          result)
     return said, addresses
 
 

@@ -44,19 +44,24 @@ std::string TimeText(std::int64_t ms) {
 }  // namespace
 
 std::string KeyspaceTable(const Json& keyspaces) {
-  std::string text = fmt::format("{:<16} {:<11} {:>2} {:>2} {:>2}  {:<9} {:<13} {:>6} {:>8}  {}\n",
-                                 "keyspace", "replication", "N", "R", "W", "conflict", "durability",
-                                 "shards", "redis db", "replicas on");
+  constexpr std::size_t kReplicasColumn = 70;
+  std::string text = fmt::format("{:<12} {:<10} {:>2} {:>2} {:>2}  {:<8} {:<12} {:>6} {:>5}  {}\n",
+                                 "keyspace", "kind", "N", "R", "W", "conflict", "durability",
+                                 "shards", "redis", "replicas on");
   for (const Json& keyspace : keyspaces.items()) {
     const Json& promise = keyspace["promise"];
-    text += fmt::format("{:<16} {:<11} {:>2} {:>2} {:>2}  {:<9} {:<13} {:>6} {:>8}  {}\n",
-                        keyspace["name"].Text(), keyspace["replication"].Text(),
-                        promise["replicas"].Int(), promise["read"].Int(), promise["write"].Int(),
-                        promise["conflict"].Text() == "none" ? "-" : promise["conflict"].Text(),
-                        promise["durability"].Text(), keyspace["shards"].items().size(),
-                        keyspace["redis_database"].Int(), ReplicasText(keyspace["shards"]));
+    const std::string line =
+        fmt::format("{:<12} {:<10} {:>2} {:>2} {:>2}  {:<8} {:<12} {:>6} {:>5}  {}",
+                    keyspace["name"].Text(), keyspace["replication"].Text(),
+                    promise["replicas"].Int(), promise["read"].Int(), promise["write"].Int(),
+                    promise["conflict"].Text() == "none" ? "-" : promise["conflict"].Text(),
+                    promise["durability"].Text(), keyspace["shards"].items().size(),
+                    keyspace["redis_database"].Int(), ReplicasText(keyspace["shards"]));
+    text += Wrapped(line, kReplicasColumn) + "\n";
   }
-  return text;
+  return text +
+         "N copies; a read waits for R of them, a write for W; redis: the database that clients\n"
+         "SELECT; n1:16: n1 has replicas of 16 shards\n";
 }
 
 Result<keyspace::Promise> PromiseFromJson(const Json& keyspace) {

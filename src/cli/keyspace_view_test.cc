@@ -1,5 +1,6 @@
 #include "cli/keyspace_view.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "cli/keyspace_text.h"
@@ -86,6 +87,29 @@ TEST(KeyspaceTable, PromiseFromJson) {
   const std::string table = KeyspaceTable(list);
   EXPECT_NE(table.find("n1:1 n2:1, 1 moving"), std::string::npos) << table;
   EXPECT_FALSE(PromiseFromJson(Parsed(R"({"name":"x","replication":"pbft"})")));
+}
+
+// Claim: the table is at most 100 columns wide however many machines there are.
+TEST(KeyspaceTable, FitsAHundredColumns) {
+  std::string replicas;
+  for (int node = 1; node <= 12; ++node) {
+    replicas += fmt::format(R"({}{{"node":{},"name":"machine{}","phase":"active"}})",
+                            node == 1 ? "" : ",", node, node);
+  }
+  const std::string document =
+      R"({"name":"cart","replication":"leaderless","promise":{"replicas":12,"read":1,"write":2,)"
+      R"("conflict":"siblings","durability":"quorum-fsync"},"shards":[{"id":16,"epoch":1,)"
+      R"("replicas":[)" +
+      replicas + R"(]}],"redis_database":4})";
+  Json list = Json::Array();
+  list.Push(Parsed(document.c_str()));
+  const std::string table = KeyspaceTable(list);
+  EXPECT_NE(table.find("machine12:1"), std::string::npos);
+  for (std::size_t at = 0; at < table.size();) {
+    const std::size_t end = table.find('\n', at);
+    EXPECT_LE(end - at, 100u) << table;
+    at = end + 1;
+  }
 }
 
 // Claim: an explanation as JSON holds every row that the text has.
