@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "door/redis/command_keys.h"
+#include "clock/wall_interval.h"
 #include "door/redis/door_state.h"
 #include "door/redis/text.h"
 #include "node/control.h"
@@ -133,7 +134,7 @@ void Latency(Words words, Reply& reply) {
 }
 
 void Time(DoorState& door, Reply& reply) {
-  const std::int64_t us = door.world.WallNow().latest_ns / 1000;
+  const std::int64_t us = clock::MiddleUs(door.world.WallNow());
   reply.Array(2);
   reply.Bulk(Number(us / 1000000));
   reply.Bulk(Number(us % 1000000));

@@ -147,6 +147,7 @@ Task<Status> LeaderlessReplicas::State::Adopt(placement::ClusterMapPtr map) {
     store.OpenShard(id, slot.conflict);
   }
   if (changed || map->version != map_version) COT_CO_TRY(Remember(map->version));
+  COT_CO_TRY(ForgetConflicts(*map));
   for (const ShardId id : gone) {
     if (!wanted.contains(id)) COT_CO_TRY(store.DropShard(id));
   }

@@ -116,24 +116,32 @@ Result<WriteTicket> LeaderlessReplicas::State::Write(const placement::Keyspace& 
   }
   const std::uint32_t w = WOf(keyspace);
   COT_TRY(CheckRoom(*slot, w));
-  const WallInterval& now = Turn();
-  // A clock that was set back: what it stamped now would be refused elsewhere.
-  clock::HybridClock ahead(options.drift_max);
-  COT_TRY(ahead.Observe(clock.last(), now));
-  COT_TRY(clock.Observe(time, now));
+  Result<HybridTime> stamp = Stamp(*slot, time);
+  if (!stamp) {
+    ++stats.clock_writes;
+    return std::unexpected(std::move(stamp.error()));
+  }
+  time = *stamp;
   const clock::Dot dot{slot->actor, slot->last + 1};
   leaderless::Mutation mutation;
+  std::vector<std::string> hidden;
   {
-    if (time == clock::HybridTime()) time = clock.Next(now);
     cells::Edit edit(store, slot->id, dot, time);
     make(edit);
+    if (const Status refused = edit.refused(); !refused) {
+      edit.Cancel();
+      return std::unexpected(refused.error());
+    }
     if (edit.empty()) return WriteTicket{};
+    hidden = edit.hidden();
     mutation = edit.Take();
   }
+  used = std::max(used, time);
   record.assign(1, static_cast<char>(RecordKind::kMutation));
   leaderless::Encode(mutation, record);
   const LogIndex position = host.journal.Append(record, !slot->own_synced());
   slot->tracker.Include(dot);
+  if (!hidden.empty()) RemoveHidden(*slot, hidden, time);
   Made(*slot, dot.counter, std::string_view(record).substr(1), position);
   if (slot->acks.Promised(w) >= dot.counter) return WriteTicket{};
   return TicketOf(*slot, w, dot.counter);
@@ -299,14 +307,7 @@ Task<Status> LeaderlessReplicas::Refresh(const placement::Keyspace& keyspace,
 clock::HybridTime LeaderlessReplicas::StableTime(const placement::Shard& shard) const {
   const Slot* slot = state_->Find(shard.id);
   if (slot == nullptr || !slot->placed) return {};
-  return slot->knowledge.StableTime(state_->clock.Next(state_->Turn()));
-}
-
-LeaderlessReplicas::Conflicts LeaderlessReplicas::conflicts(
-    const placement::Keyspace& keyspace) const {
-  const auto found = state_->conflicts.find(keyspace.promise.name);
-  if (found == state_->conflicts.end()) return {};
-  return {found->second.count, {found->second.newest.begin(), found->second.newest.end()}};
+  return slot->knowledge.StableTime(state_->TimeToTell());
 }
 
 std::vector<LeaderlessReplicas::Lag> LeaderlessReplicas::lag(
