@@ -8,7 +8,7 @@ SOURCES = git ls-files -z --cached --others --exclude-standard -- 'src/*.cc' 'sr
           'bench/*.cc' 'fuzz/*.cc' 'test/*.cc'
 
 .DEFAULT_GOAL := help
-.PHONY: help packages configure build demo test test-only sim bench fuzz tidy format docs clean
+.PHONY: help packages configure build demo test test-only sim judge bench fuzz tidy format docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,11 @@ test-only: configure ## the tests whose names match T=
 sim: configure ## simulate whole clusters: SEED=42 replays one run, SEEDS=1000 runs as many
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
 	$(BINARY) sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
+
+judge: configure ## clients, faults and independent checkers over real sockets: SECONDS=7200 NODES=3 SEED=1
+	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
+	/usr/bin/python3 test/judge/judge.py $(BINARY) --seconds $(or $(SECONDS),7200) --nodes $(or $(NODES),3) \
+	  --seed $(or $(SEED),1) --churn $(ARGS)
 
 bench: configure ## measure side by side with etcd (minutes; prints a table, never fails on speed)
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie

@@ -65,8 +65,8 @@ class Running:
 class DemoCluster:
     """with DemoCluster(nodes=3) as demo: ..."""
 
-    def __init__(self, nodes=3, directory=None):
-        self.count, self.directory = nodes, directory
+    def __init__(self, nodes=3, directory=None, environment=None):
+        self.count, self.directory, self.more_environment = nodes, directory, environment or {}
 
     def __enter__(self):
         # A failing claim inside __enter__ must not leave nodes behind either.
@@ -74,7 +74,7 @@ class DemoCluster:
         self.home = tempfile.TemporaryDirectory(prefix="coterie-e2e-")
         self.path = Path(self.home.name)
         self.directory = self.directory or self.path / "demo"
-        self.environment = {"XDG_RUNTIME_DIR": self.home.name, "ETCDCTL_API": "3"}
+        self.environment = {"XDG_RUNTIME_DIR": self.home.name, "ETCDCTL_API": "3", **self.more_environment}
         try:
             started = self.coterie("demo", "--detach", "--nodes", self.count, "--dir", self.directory,
                                    "--first-address", f"{NETWORK}.1", "--output", "json")

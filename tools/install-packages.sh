@@ -12,7 +12,7 @@ build=(
 # grpc++ is only the independent client of our own gRPC server's tests.
 check=(
     libgrpc++-dev libgrpc-dev protobuf-compiler-grpc
-    etcd-client etcd-server redis-tools redis-server nghttp2-client python3-redis
+    etcd-client etcd-server redis-tools redis-server nghttp2-client python3-redis python3-grpcio
     clang-format-19 clang-tidy-19 curl python3 procps iproute2
 )
 

@@ -74,8 +74,8 @@ TEST(Random, SameSeedSameDrawsAndBoundsHold) {
   }
 }
 
-/// A condition holds from Raise to Clear; raising it again keeps its beginning; the bound on subjects
-/// holds.
+/// A condition holds from Raise to Clear; raising it again keeps its beginning; the bound on
+/// subjects holds.
 TEST(Conditions, RaisedHoldUntilCleared) {
   Conditions conditions;
   const Instant first{1s};

@@ -36,8 +36,8 @@ bool Conditions::Raise(ConditionKind kind, std::string_view subject, std::string
     found->second.text = std::move(text);
     return false;
   }
-  const auto same_kind = std::ranges::count_if(
-      all_, [kind](const auto& one) { return one.first.first == kind; });
+  const auto same_kind =
+      std::ranges::count_if(all_, [kind](const auto& one) { return one.first.first == kind; });
   if (static_cast<std::size_t>(same_kind) >= kSubjectsMax) return false;
   all_.emplace(key, Condition{std::move(text), now});
   return true;

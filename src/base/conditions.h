@@ -38,9 +38,10 @@ struct Condition {
   Instant since;
 };
 
-/// The conditions of one process, by kind and subject (a shard, a file, or ""). Whoever finds that one
-/// holds raises it, and clears it when it is over; status, health and metrics show what is here.
-/// At most kSubjectsMax subjects are kept of one kind: what is raised beyond them is not shown.
+/// The conditions of one process, by kind and subject (a shard, a file, or ""). Whoever finds that
+/// one holds raises it, and clears it when it is over; status, health and metrics show what is
+/// here. At most kSubjectsMax subjects are kept of one kind: what is raised beyond them is not
+/// shown.
 class Conditions {
  public:
   using Key = std::pair<ConditionKind, std::string>;

@@ -1,8 +1,11 @@
 #include "cli/demo.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -157,6 +160,42 @@ TEST_F(DemoTest, NodeThatCannotJoinIsForgotten) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kStopped);
   EXPECT_EQ(LoadDemo(state->dir)->nodes.size(), 1u);
+}
+
+// Claim: a node that cannot join in time is told as it is: it runs on, recorded, and may become a
+// member; patience is the time that passes, and the demo is not locked meanwhile. One that was
+// interrupted is stopped and stays recorded, so that it can be started again or removed.
+TEST_F(DemoTest, OutcomesOfAnAddAreTrue) {
+  options_.nodes = 1;
+  Result<DemoState> state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  // Answers nobody, as a node that waits for a majority to take it in.
+  const std::string waiting = root_ + "/waiting";
+  ASSERT_TRUE(WriteTextFile(waiting, "#!/bin/sh\nexec sleep 60\n"));
+  std::filesystem::permissions(waiting, std::filesystem::perms::owner_all);
+  state->executable = waiting;
+  ASSERT_TRUE(SaveDemo(*state));
+  bool free = false;
+  const Result<DemoNode> late = AddDemoNode(*state, 1s, [&] {
+    const std::string path = root_ + "/demo/demo.lock";
+    const int lock = open(path.c_str(), O_RDWR);
+    free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    close(lock);
+    return false;
+  });
+  ASSERT_FALSE(late);
+  EXPECT_TRUE(free);
+  EXPECT_EQ(late.error().code, ErrorCode::kTimedOut);
+  EXPECT_EQ(late.error().outcome, Outcome::kUnknown);
+  ASSERT_NE(state->Find("n2"), nullptr);
+  EXPECT_EQ(StateOf(LoadDemo(state->dir)->Find("n2")->process), ProcessState::kRunning);
+
+  const Result<DemoNode> stopped = AddDemoNode(*state, 30s, [] { return true; });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(stopped.error().outcome, Outcome::kUnknown);
+  ASSERT_NE(LoadDemo(state->dir)->Find("n3"), nullptr);
+  EXPECT_EQ(StateOf(LoadDemo(state->dir)->Find("n3")->process), ProcessState::kGone);
 }
 
 // Claim: every node of a demo is told the same default keyspaces, with no more copies than nodes.

@@ -65,6 +65,15 @@ void Stop(Process process, Duration grace);
 void ReapChildren();
 
 void SleepFor(Duration duration);
+/// Of this machine, since some instant: for deadlines of loops that also spend time on asking.
+Instant MonotonicNow();
+
+/// "host:port" as an address; a name is looked up, and its first address taken, IPv4 before IPv6.
+/// Errors: kInvalidArgument, kConnectFailed (no such name). Blocks.
+Result<runtime::Address> ResolveEndpoint(const std::string& text);
+
+/// Files and directories that this process makes from now on are its user's alone.
+void KeepFilesPrivate();
 
 /// Whether something could listen there now. Errors: kAddressInUse, kInvalidArgument.
 Status CheckFree(const runtime::Address& address);

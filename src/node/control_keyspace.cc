@@ -37,6 +37,12 @@ runtime::Task<Result<NodeId>> ControlKeyspace::Propose(std::string command, Inst
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   auto& made = static_cast<ControlState::Answer&>(**answer);
   if (!made.status) co_return std::unexpected(std::move(made.status.error()));
+  while (state_.map()->version < made.version) {
+    const bool notified = co_await state_.changed().WaitUntil(deadline);
+    if (!notified && state_.map()->version < made.version) {
+      co_return FailUnknown(ErrorCode::kTimedOut, "the change is made, and not durable here yet");
+    }
+  }
   co_return made.node;
 }
 

@@ -519,6 +519,98 @@ TEST_P(ControlSim, RaftReplicaMovesThereAndBack) {
   }));
 }
 
+// The replicas of several raft keyspaces move to a new machine at once, and its power is cut at
+// every step of it, the first time as soon as a leader counts on it: what it has acknowledged is
+// there again after each restart, and in the end nothing is lost with one of the machines that
+// stayed.
+TEST_P(ControlSim, ReceiverLosesPowerAtEveryStepOfSeveralMoves) {
+  Random random(GetParam());
+  NodeCluster cluster(GetParam(), 4);
+  cluster.StartAll();
+  const auto nodes = Ids({1, 2, 3, 4});
+  ASSERT_TRUE(AwaitMap(cluster, nodes, [](const auto&) { return true; }));
+  NodeId to;  // the first machine that has no replica of three shards
+  std::map<NodeId, std::vector<ShardId>> absent;
+  for (int i = 0; to == NodeId(); ++i) {
+    keyspace::Promise promise = Raft("r" + std::to_string(i));
+    promise.redis_database = 0;
+    ASSERT_TRUE(Create(cluster, NodeId(1), promise).has_value());
+    const ShardId shard = ShardOf(cluster, NodeId(1), promise.name);
+    const auto& placed = MapOf(cluster, NodeId(1))->FindShard(shard)->replicas;
+    for (const NodeId id : nodes) {
+      if (std::ranges::any_of(placed, [&](const auto& r) { return r.node == id; })) continue;
+      absent[id].push_back(shard);
+      if (absent[id].size() == 3) to = id;
+    }
+  }
+  std::map<ShardId, std::shared_ptr<Load>> loads;
+  for (const ShardId shard : absent[to]) {
+    ASSERT_TRUE(cluster.RunUntil([&] { return LeaderOf(cluster, nodes, shard) != NodeId(); }));
+    loads[shard] = std::make_shared<Load>();
+    loads[shard]->pause = 20ms;
+    cluster.On(LeaderOf(cluster, nodes, shard), [load = loads[shard], shard](Node& node) {
+      return RunLoad(node.kv(shard), "k", load);
+    });
+  }
+  cluster.sim().RunFor(1s);
+  // What `shard`'s leader counts on its receiver to have.
+  const auto acknowledged = [&](ShardId shard) {
+    const NodeId leader = LeaderOf(cluster, nodes, shard);
+    if (leader == NodeId()) return LogIndex();
+    return cluster.node(leader)->raft_replica(shard)->core().MatchIndex(to);
+  };
+  const NodeId asked = cluster.Other(to);
+  for (const auto& [shard, load] : loads) {
+    auto replicas = MapOf(cluster, asked)->FindShard(shard)->replicas;
+    const auto from = std::ranges::find_if(  // the load goes through the leader
+        replicas, [&](const auto& r) { return r.node != LeaderOf(cluster, nodes, shard); });
+    const NodeId leaves = from->node;
+    replicas.push_back({.node = to, .phase = placement::Phase::kJoining, .replaces = leaves});
+    ASSERT_TRUE(SetReplicas(cluster, asked, shard, replicas).has_value());
+  }
+  for (int cut = 0; cut < 30; ++cut) {
+    const auto counted_on = [&] {
+      return std::ranges::any_of(loads,
+                                 [&](const auto& l) { return acknowledged(l.first) > LogIndex(); });
+    };
+    if (cut == 0) {
+      ASSERT_TRUE(cluster.RunUntil(counted_on, 5s));
+    } else {
+      cluster.sim().RunFor(std::chrono::microseconds(random.Below(400'000)));
+    }
+    std::map<ShardId, LogIndex> counted;
+    for (const auto& [shard, load] : loads) counted[shard] = acknowledged(shard);
+    cluster.Kill(to, runtime::Death::kPowerOff);
+    cluster.Start(to);
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.node(to) != nullptr; }));
+    for (const auto& [shard, match] : counted) {
+      if (match == LogIndex()) continue;
+      RaftReplica* const replica = cluster.node(to)->raft_replica(shard);
+      ASSERT_NE(replica, nullptr) << "shard " << shard.value << ": forgot " << match.value;
+      ASSERT_GE(replica->core().last_index(), match) << "shard " << shard.value;
+    }
+  }
+  for (const auto& [shard, load] : loads) {
+    ASSERT_TRUE(cluster.RunUntil([&] { return Voters(cluster, to, shard).contains(to); }));
+    load->stop = true;
+  }
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return std::ranges::all_of(loads, [](const auto& l) { return l.second->ended; }); }));
+  for (const auto& [shard, load] : loads) {
+    EXPECT_GT(load->acknowledged.size(), 20U);
+    const auto read = cluster.Run<bool>(to, [shard](Node& node) {
+      return Done(node.raft_replica(shard)->ReadBarrier(node.world().Now() + kPatience));
+    });
+    ASSERT_TRUE(read.has_value()) << Describe(read.error());
+    for (const std::string& key : load->acknowledged) {
+      etcdserverpb::RangeRequest request;
+      request.set_key(key);
+      EXPECT_EQ(cluster.node(to)->kv(shard)->store().Range(request)->kvs_size(), 1) << key;
+    }
+  }
+  for (const NodeId id : nodes) EXPECT_EQ(cluster.crash(id), "");
+}
+
 // Keyspaces are made and dropped while machines die at any moment: whatever is left, everybody
 // comes back and agrees on it, and what there is serves.
 TEST_P(ControlSim, KeyspacesComeAndGoWhileMachinesDie) {

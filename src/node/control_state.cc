@@ -15,13 +15,22 @@ constexpr std::string_view kAppliedKey = "applied";
 
 ControlState::ControlState(runtime::Executor& executor)
     : data_(std::make_unique<ControlData>()),
-      map_(std::make_shared<const placement::ClusterMap>()),
-      changed_(executor) {}
+      published_(std::make_shared<const ControlData>()),
+      map_(published_, &published_->map),
+      changed_(executor),
+      applied_more_(executor) {}
 
 ControlState::~ControlState() = default;
 
-void ControlState::Publish() {
-  map_ = std::make_shared<const placement::ClusterMap>(data_->map);
+std::shared_ptr<const ControlData> ControlState::unpublished() const {
+  if (data_->map.version == map_->version) return nullptr;
+  return std::make_shared<const ControlData>(*data_);
+}
+
+void ControlState::Publish(std::shared_ptr<const ControlData> durable) {
+  if (durable->map.version < map_->version) return;  // a snapshot was faster
+  published_ = std::move(durable);
+  map_ = placement::ClusterMapPtr(published_, &published_->map);
   changed_.NotifyAll();
 }
 
@@ -44,7 +53,7 @@ Status ControlState::Load(storage::Engine& engine) {
   engine_ = &engine;
   applied_ = index;
   *data_ = std::move(data);
-  Publish();
+  Publish(std::make_shared<const ControlData>(*data_));  // what can be loaded is durable
   return Ok();
 }
 
@@ -65,6 +74,7 @@ Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> ControlState::
     if (answer) {
       answer->status = std::move(outcome.status);
       answer->node = outcome.node;
+      answer->version = data_->map.version;
     }
     answers.push_back(std::move(answer));
   }
@@ -75,13 +85,13 @@ Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> ControlState::
   if (changed) batch.Put(std::string(kDataKey), EncodeControlData(*data_));
   COT_TRY(engine_->Write(std::move(batch)));
   applied_ = upto;
-  if (changed) Publish();
+  if (changed) applied_more_.NotifyAll();
   return answers;
 }
 
 std::vector<NodeId> ControlState::Founders(ShardId shard) const {
-  const auto found = data_->founders.find(shard);
-  return found == data_->founders.end() ? std::vector<NodeId>() : found->second;
+  const auto found = published_->founders.find(shard);
+  return found == published_->founders.end() ? std::vector<NodeId>() : found->second;
 }
 
 bool ControlState::IsFounder(ShardId shard, NodeId node) const {

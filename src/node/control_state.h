@@ -13,12 +13,14 @@ namespace coterie::node {
 struct ControlData;
 
 /// What the control keyspace holds: the cluster map, folded from its log. The whole of it is one
-/// record of the Engine; it is small.
+/// record of the Engine; it is small. Everything that follows the map sees only what is durable
+/// here: a replica that a map gave must not answer anybody before a restart would find that map.
 class ControlState final : public model::StateMachine {
  public:
   struct Answer final : model::StateMachine::Answer {
     Status status = Ok();
     NodeId node;
+    std::uint64_t version = 0;  ///< of the map after the command
   };
 
   explicit ControlState(runtime::Executor& executor);
@@ -31,23 +33,29 @@ class ControlState final : public model::StateMachine {
   Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Apply(
       std::span<const Command> commands, LogIndex upto, Term upto_term) override;
 
-  /// Never null.
+  /// The newest durable map; never null.
   placement::ClusterMapPtr map() const { return map_; }
-  /// After every new map.
+  /// After every new map().
   runtime::Notification& changed() { return changed_; }
+
+  /// What was applied since map(): to be made durable, then published; null: nothing.
+  std::shared_ptr<const ControlData> unpublished() const;
+  runtime::Notification& applied_more() { return applied_more_; }
+  void Publish(std::shared_ptr<const ControlData> durable);
+
   /// Whether `node` was one of the first replicas of a raft keyspace's shard.
   bool IsFounder(ShardId shard, NodeId node) const;
   /// Those first replicas, in ascending order; empty if the shard is not such a one.
   std::vector<NodeId> Founders(ShardId shard) const;
 
  private:
-  void Publish();
-
-  std::unique_ptr<ControlData> data_;
-  placement::ClusterMapPtr map_;
+  std::unique_ptr<ControlData> data_;             // as applied
+  std::shared_ptr<const ControlData> published_;  // as durable
+  placement::ClusterMapPtr map_;                  // published_'s
   LogIndex applied_;
   storage::Engine* engine_ = nullptr;
   runtime::Notification changed_;
+  runtime::Notification applied_more_;
 };
 
 }  // namespace coterie::node

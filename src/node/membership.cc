@@ -62,8 +62,8 @@ Membership::Membership(runtime::World& world, RaftGroup& group, runtime::Notific
 
 bool Membership::CaughtUp(NodeId node) const {
   const raft::Raft& core = group_.replica().core();
-  return core.MatchIndex(node).value + kCaughtUpEntries >= core.last_index().value &&
-         core.MatchIndex(node) > LogIndex();
+  return core.IsReplicating(node) && core.MatchIndex(node) > LogIndex() &&
+         core.MatchIndex(node).value + kCaughtUpEntries >= core.last_index().value;
 }
 
 runtime::Task<bool> Membership::Step() {

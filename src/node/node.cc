@@ -175,16 +175,10 @@ Status Node::Parts::OnStranger(NodeId id) const {
 }
 
 runtime::Task<void> Node::Parts::FollowLoop() {
-  std::uint64_t flushed = groups->control_state().map()->version;
   for (;;) {
     SyncPeers();
-    Status followed = co_await groups->Follow();
+    const Status followed = co_await groups->Follow();
     const placement::ClusterMapPtr map = groups->control_state().map();
-    if (followed && map->version != flushed) {
-      // A restart then knows its peers and its groups before any leader calls.
-      followed = co_await groups->control().Flush();
-      flushed = map->version;
-    }
     if (!followed) {
       world.Crash(Describe(followed.error()));
       co_return;

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "node/control_apply.h"
+#include "node/mutants.h"
 #include "node/raft_codec.h"
 
 namespace coterie::node {
@@ -61,10 +62,30 @@ runtime::Task<Status> RaftGroups::Open() {
 
 void RaftGroups::Start() {
   control_->Start();
+  scope_.Spawn(PublishLoop());
   memberships_[kControlShard] = std::make_unique<Membership>(
       host_.world, *control_, control_state_.changed(), [this] { return PlanOf(kControlShard); });
   memberships_[kControlShard]->Start();
   for (const auto& [shard, kv] : kv_) StartKv(shard);
+}
+
+// Nothing of a map is to be seen before a restart would find it: a replica that it gave would
+// otherwise be taken for a left-over of an older one then, and removed with what it acknowledged.
+runtime::Task<void> RaftGroups::PublishLoop() {
+  for (;;) {
+    auto next = control_state_.unpublished();
+    if (next == nullptr) {
+      co_await control_state_.applied_more().Wait();
+      continue;
+    }
+    Status durable = Ok();
+    if (!COT_NODE_MUTANT(kFollowBeforeDurable)) durable = co_await control_->Flush();
+    if (!durable) {
+      host_.world.Crash(Describe(durable.error()));
+      co_return;
+    }
+    control_state_.Publish(std::move(next));
+  }
 }
 
 runtime::Task<Status> RaftGroups::OpenKv(ShardId shard, raft::Configuration first) {
@@ -203,8 +224,8 @@ runtime::Task<Status> RaftGroups::Follow() {
   co_return Ok();
 }
 
-// First the map without it is durable, so that no restart takes the group for one that is here;
-// then its log is forgotten, then its state.
+// The map without it is durable, so that no restart takes the group for one that is here: first its
+// log is forgotten, then its state.
 runtime::Task<void> RaftGroups::Retire(ShardId shard) {
   memberships_.erase(shard);
   auto kv = kv_.extract(shard);
@@ -215,13 +236,10 @@ runtime::Task<void> RaftGroups::Retire(ShardId shard) {
       dropped ? std::string() : group.group().replica().HardStateOfNonMember();
   group.Stop();
   host_.world.log().Info("node", "shard {} has left this node", shard.value);
-  Status done = co_await control_->Flush();
-  if (done) {
-    storage::WalBatch batch;
-    batch.PutReset(shard);
-    batch.PutHardState(shard, hard_state);
-    done = co_await host_.wal.Append(std::move(batch));
-  }
+  storage::WalBatch batch;
+  batch.PutReset(shard);
+  batch.PutHardState(shard, hard_state);
+  Status done = co_await host_.wal.Append(std::move(batch));
   co_await runtime::Sleep(host_.world.executor(), kRetirement);
   retired_.at(shard).reset();
   if (done) done = co_await host_.world.disk().Remove(GroupDir(host_.config, shard));

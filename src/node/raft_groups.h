@@ -56,6 +56,7 @@ class RaftGroups {
   runtime::Task<Status> Follow();
 
  private:
+  runtime::Task<void> PublishLoop();
   runtime::Task<Status> OpenKv(ShardId shard, raft::Configuration first);
   void StartKv(ShardId shard);
   runtime::Task<Status> RemoveLeftovers();

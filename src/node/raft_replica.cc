@@ -126,6 +126,10 @@ void RaftReplica::Pump() {
       if (waiting != reads_.end()) waiting->second->Set(Fail(ErrorCode::kNotLeader));
     }
     for (const NodeId to : output.snapshot_wanted) snapshots_->Send(to);
+    for (const NodeId peer : output.forgetful) {
+      world_.log().Error("raft", "shard {}: node {} has lost entries that it had acknowledged",
+                         options_.shard.value, peer.value);
+    }
     if (output.leadership_changed) {
       world_.log().Info("raft", "term {} leader {} role {}", core_.term().value,
                         core_.leader().value, static_cast<int>(core_.role()));

@@ -32,8 +32,8 @@ void Core::MaybeTransfer(Leader& leader) {
   SendNow(at->first, TimeoutNow{term_});
 }
 
-void Core::On(Follower&, NodeId, const TimeoutNow& message) {
-  if (message.term != term_ || !Promotable()) return;
+void Core::On(Follower& role, NodeId from, const TimeoutNow& message) {
+  if (message.term != term_ || from != role.leader || !Promotable()) return;
   // No pre-vote and no waiting for the leader to fall silent: it asked for this.
   BecomeCandidate(true);
 }

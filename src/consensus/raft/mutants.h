@@ -25,6 +25,7 @@ enum class Mutant {
   R18,   ///< no CheckQuorum: a leader that nobody hears keeps leading
   R19,   ///< the election timeout is not random
   R21,   ///< learners count when entries are committed
+  R22,   ///< a member that refuses what it had acknowledged is still counted on
   kAba,  ///< a write of entries since truncated vouches for the ones that replaced them
 };
 extern Mutant active_mutant;

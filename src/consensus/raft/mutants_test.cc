@@ -63,6 +63,21 @@ TEST(RaftMutant, R3IsKilledByFigure8) {
   EXPECT_NE(scenario.broken(), "");
 }
 
+// The randomized test keeps its disks: the scenario loses one.
+TEST(RaftMutant, R22IsKilledByAHollowLearner) {
+  for (const Mutant mutant : {Mutant::kNone, Mutant::R22}) {
+    active_mutant = mutant;
+    std::ifstream in("src/consensus/raft/testdata/hollow_learner.scn");
+    std::ostringstream script;
+    script << in.rdbuf();
+    Scenario scenario;
+    const bool noticed =
+        scenario.Play(script.str()).find("3 has lost its log") != std::string::npos;
+    active_mutant = Mutant::kNone;
+    EXPECT_EQ(noticed, mutant == Mutant::kNone);
+  }
+}
+
 // The ABA race needs three terms within one disk write; see log_test.cc for the same without the
 // mistake.
 TEST(RaftMutant, AbaIsKilledByThreeWrites) {

@@ -20,10 +20,20 @@ void Core::On(Leader& role, NodeId from, const AppendEntriesReply& message) {
   ConfirmReads(role);
   if (!message.success) {
     const LogIndex retry_at = log_.LastNotAfter(message.hint_index, message.hint_term);
-    peer.Rejected(message.rejected_index, retry_at);
+    switch (peer.Rejected(message.rejected_index, retry_at, message.read_round)) {
+      case Progress::Rejection::kTaken:
+        break;
+      case Progress::Rejection::kDoubtful:  // ask in a round that is later for sure
+        ++role.reads.newest;
+        peer.must_send = true;
+        break;
+      case Progress::Rejection::kForgotten:
+        forgetful_.push_back(from);
+        break;
+    }
     return;
   }
-  peer.Succeeded(message.match_index, log_.compacted());
+  peer.Succeeded(message.match_index, log_.compacted(), role.reads.newest);
   MaybeTransfer(role);
   MaybeCommit();  // last: committing a configuration may end the leadership
 }

@@ -73,6 +73,7 @@ bool Core::HasOutput() const {
   if (HasWork() || !messages_.empty() || log_.HasEmittable()) return true;
   if (!durable_messages_.empty() && !HasWritesUnderWay()) return true;
   if (!reads_.empty() || !reads_failed_.empty() || !snapshot_wanted_.empty()) return true;
+  if (!forgetful_.empty()) return true;
   if (visible_ != Visible{term_, role(), leader()}) return true;
   const auto* leads = std::get_if<Leader>(&role_);
   if (leads == nullptr) return false;
@@ -105,6 +106,7 @@ Output Core::TakeOutput() {
   out.reads = std::exchange(reads_, {});
   out.reads_failed = std::exchange(reads_failed_, {});
   out.snapshot_wanted = std::exchange(snapshot_wanted_, {});
+  out.forgetful = std::exchange(forgetful_, {});
   const Visible visible{term_, role(), leader()};
   out.leadership_changed = visible != visible_;
   visible_ = visible;

@@ -48,6 +48,8 @@ struct Output {
   std::vector<ReadId> reads_failed;
 
   std::vector<NodeId> snapshot_wanted;
+  /// They refuse what they had acknowledged: their disks have lost it. They are no longer counted.
+  std::vector<NodeId> forgetful;
   /// Leader, term or role changed since the last Output.
   bool leadership_changed = false;
 };

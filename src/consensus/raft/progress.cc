@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "consensus/raft/mutants.h"
 
 namespace coterie::raft {
 
@@ -23,9 +24,10 @@ void Progress::Sent(LogIndex last, std::size_t bytes) {
   inflight_bytes_ += bytes;
 }
 
-void Progress::Succeeded(LogIndex match, LogIndex compacted) {
+void Progress::Succeeded(LogIndex match, LogIndex compacted, std::uint64_t round) {
   const bool confirms_probe = match + 1 >= next_;
   const bool advances = match > match_;
+  if (advances) match_round_ = round;
   match_ = std::max(match_, match);
   next_ = std::max(next_, match_ + 1);
   while (!inflight_.empty() && inflight_.front().last <= match_) {
@@ -42,17 +44,25 @@ void Progress::Succeeded(LogIndex match, LogIndex compacted) {
   COT_ASSERT(inflight_.empty());
 }
 
-bool Progress::Rejected(LogIndex rejected, LogIndex retry_at) {
-  if (rejected <= match_) return false;
+Progress::Rejection Progress::Rejected(LogIndex rejected, LogIndex retry_at, std::uint64_t round) {
+  if (rejected == match_ && match_ > LogIndex() && !COT_MUTANT(R22)) {
+    // Whoever acknowledged it cannot refuse it later, unless its disk lost it. Rounds tell later
+    // from earlier: this one began after the acknowledgement had come.
+    if (round <= match_round_) return Rejection::kDoubtful;
+    match_ = commit_sent = LogIndex();
+    Probe(std::min(rejected, retry_at + 1), false);
+    return Rejection::kForgotten;
+  }
+  if (rejected <= match_) return Rejection::kTaken;
   if (state_ == State::kReplicate) {
     // A message was lost or overtaken. What matches is known, so start again right after it.
     Probe(match_ + 1, false);
-    return true;
+    return Rejection::kTaken;
   }
-  if (state_ == State::kSnapshot || rejected + 1 != next_) return false;
+  if (state_ == State::kSnapshot || rejected + 1 != next_) return Rejection::kTaken;
   COT_ASSERT(inflight_.empty());
   Probe(std::min(rejected, retry_at + 1), false);
-  return true;
+  return Rejection::kTaken;
 }
 
 void Progress::Probe(LogIndex next, bool wait) {

@@ -40,11 +40,16 @@ class Progress {
   /// The probe is out; nothing more until an answer.
   void ProbeSent() { probe_sent_ = true; }
   /// The member says its log agrees up to `match`; the leader still has the entries after
-  /// `compacted`.
-  void Succeeded(LogIndex match, LogIndex compacted);
-  /// The member refused `rejected`; `retry_at` is where the leader would look next. False if the
-  /// answer is stale.
-  bool Rejected(LogIndex rejected, LogIndex retry_at);
+  /// `compacted`, and has begun `round` read rounds.
+  void Succeeded(LogIndex match, LogIndex compacted, std::uint64_t round);
+  enum class Rejection {
+    kTaken,      ///< looking elsewhere from now on, if the answer was not an old one
+    kDoubtful,   ///< of what matches: an old answer, or a lost log; a later round tells
+    kForgotten,  ///< of what matched, to a question asked since: the member has lost its log
+  };
+  /// The member refused `rejected` in answer to a message of `round`; `retry_at` is where the
+  /// leader would look next.
+  Rejection Rejected(LogIndex rejected, LogIndex retry_at, std::uint64_t round);
   /// Back to looking, from what is known. With `wait`, not before the next heartbeat's answer.
   void Probe(LogIndex next, bool wait);
   void AwaitSnapshot();
@@ -63,6 +68,7 @@ class Progress {
 
   State state_ = State::kProbe;
   LogIndex match_;
+  std::uint64_t match_round_ = 0;  // the newest round when match_ was learned
   LogIndex next_;
   bool probe_sent_ = false;
   std::deque<Inflight> inflight_;

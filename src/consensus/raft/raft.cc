@@ -194,6 +194,13 @@ LogIndex Raft::MatchIndex(NodeId peer) const {
   return at == leader->peers.end() ? LogIndex(0) : at->second.match();
 }
 
+bool Raft::IsReplicating(NodeId peer) const {
+  const auto* leader = std::get_if<Leader>(&core_->role_);
+  if (leader == nullptr) return false;
+  const auto at = leader->peers.find(peer);
+  return at != leader->peers.end() && at->second.state() == Progress::State::kReplicate;
+}
+
 std::size_t Raft::log_bytes() const { return core_->log_.bytes(); }
 
 std::string CheckInvariants(const Raft& raft) { return raft.core_->CheckInvariants(); }

@@ -91,6 +91,8 @@ class Raft {
   Configuration ConfigurationAt(LogIndex index) const;
   /// Leader only: how far `peer`'s log is known to agree; 0 if unknown.
   LogIndex MatchIndex(NodeId peer) const;
+  /// Leader only: `peer` takes entries as they come; what it has is not being looked for.
+  bool IsReplicating(NodeId peer) const;
   std::size_t log_bytes() const;
 
  private:

@@ -103,6 +103,9 @@ void Scenario::Take(Node& node) {
     node.wanted.insert(to);
     Say(fmt::format("{} wants a state sent to {}", id, to.value));
   }
+  for (NodeId from : output.forgetful) {
+    Say(fmt::format("{} finds that {} has lost its log", id, from.value));
+  }
   const std::uint64_t persist_id = output.persist_id;
   if (persist_id == 0) return;
   node.writes.push_back(std::move(output));
@@ -336,6 +339,8 @@ bool Scenario::MachineCommand(const Words& words) {
     for (auto& [link, messages] : links_) {
       if (link.second == node.id) messages.clear();
     }
+  } else if (verb == "forget") {
+    At(words[1]).disk.entries.clear();
   } else if (verb == "restart") {
     Start(At(words[1]));
   } else if (verb == "unreachable") {

@@ -33,7 +33,8 @@ namespace coterie::raft {
 ///     persist N [ID]       N's disk finishes its writes (up to ID); `hold N` stops automatic
 ///     finishing free N               N's disk finishes by itself again snapshot FROM TO     the
 ///     wanted state arrives; `snapshot_lost FROM TO` cut A B ... | heal   the named nodes against
-///     the rest crash N | restart N | unreachable N PEER run                  deliver and persist
+///     the rest crash N | restart N | forget N (it is down, and its log is gone) | unreachable N
+///     PEER run                  deliver and persist
 ///     until nothing is left state                one line per replica quiet / loud         whether
 ///     messages are printed
 class Scenario {

@@ -47,5 +47,25 @@ TEST(RaftScenario, HappensAsWritten) {
   }
 }
 
+// Whoever is not the leader that a follower knows of cannot make it campaign.
+TEST(RaftScenario, TimeoutNowOfAnotherIsIgnored) {
+  Random random(1);
+  Restored restored;
+  restored.configuration.voters = {NodeId(1), NodeId(2), NodeId(3)};
+  Config config;
+  config.self = NodeId(2);
+  Raft raft(config, restored, random, Instant{});
+  raft.Step(NodeId(1), AppendEntries{.term = Term(3)}, Instant{});
+  ASSERT_EQ(raft.leader(), NodeId(1));
+  raft.Step(NodeId(3), TimeoutNow{Term(3)}, Instant{});
+  EXPECT_EQ(raft.role(), Role::kFollower);
+  EXPECT_EQ(raft.term(), Term(3));
+  raft.Step(NodeId(3), TimeoutNow{Term(4)}, Instant{});
+  EXPECT_EQ(raft.role(), Role::kFollower);
+  raft.Step(NodeId(1), AppendEntries{.term = Term(4)}, Instant{});
+  raft.Step(NodeId(1), TimeoutNow{Term(4)}, Instant{});
+  EXPECT_EQ(raft.role(), Role::kCandidate);
+}
+
 }  // namespace
 }  // namespace coterie::raft

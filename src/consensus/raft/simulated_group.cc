@@ -226,6 +226,7 @@ void SimulatedGroup::Take(Node& node) {
     Send(node.id, output.messages);
     Apply(node, output);
     for (NodeId to : output.snapshot_wanted) BeginStream(node, to);
+    if (!output.forgetful.empty()) return Fail("a sound disk is taken for one that forgets");
     if (output.persist_id == 0) continue;
     node.writes.push_back({output.persist_id, output.hard_state, std::move(output.entries),
                            std::move(output.install_snapshot),

@@ -198,6 +198,7 @@ class Core {
   std::vector<ReadReady> reads_;
   std::vector<ReadId> reads_failed_;
   std::vector<NodeId> snapshot_wanted_;
+  std::vector<NodeId> forgetful_;
   Visible visible_;
   std::uint64_t round_echoed_ = 0;  ///< newest read round answered in term round_term_
   Term round_term_;

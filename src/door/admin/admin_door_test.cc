@@ -95,8 +95,8 @@ TEST_F(AdminDoorTest, WithoutAQuorum) {
   EXPECT_FALSE(bool(status["ready"]));
 }
 
-// What a node raises is in its status and its metrics; a critical condition makes it unhealthy for as
-// long as it holds.
+// What a node raises is in its status and its metrics; a critical condition makes it unhealthy for
+// as long as it holds.
 TEST_F(AdminDoorTest, Conditions) {
   Begin(false);
   runtime::World& world = cluster->node(leader)->world();

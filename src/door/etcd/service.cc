@@ -31,6 +31,19 @@ bool IsUtf8(std::string_view text) {
 
 }  // namespace
 
+runtime::Task<void> Turns::Next() {
+  while (taken_) co_await free_.Wait();
+  taken_ = true;
+  struct Leave {
+    Turns& owner;
+    ~Leave() {
+      owner.taken_ = false;
+      owner.free_.NotifyAll();
+    }
+  } leave{*this};
+  co_await runtime::Yield(executor_);
+}
+
 bool AsksForLeader(const net::GrpcContext& context) {
   return context.Header("hasleader") == "true";
 }

@@ -17,10 +17,29 @@
 
 namespace coterie::door::etcd {
 
+/// Lets one step of long work run in each round of the reactor's tasks, whoever's it is: so that
+/// together they hold up the others no longer than one alone.
+class Turns {
+ public:
+  explicit Turns(runtime::Executor& executor) : executor_(executor), free_(executor) {}
+  /// `co_await turns.Next()` before each step.
+  runtime::Task<void> Next();
+
+ private:
+  runtime::Executor& executor_;
+  bool taken_ = false;
+  runtime::Notification free_;
+};
+
 /// What every service of the door stands on. Lives as long as the door.
 struct Shared {
+  Shared(node::KvKeyspace& k, EtcdDoorOptions o)
+      : keyspace(k), options(std::move(o)), turns(k.world().executor()) {}
+
   node::KvKeyspace& keyspace;
   EtcdDoorOptions options;
+  Turns turns;
+  std::size_t long_ranges = 0;  ///< being answered now
 };
 
 /// What a member that only learns may serve [etcd v3rpc/interceptor.go].

@@ -195,7 +195,9 @@ Task<void> WatchSession::SendAnswers() {
       co_await stream_.Send(std::move(answer));
     }
     if (ready_.front() != nullptr) {
-      std::deque<std::string> messages = TakeEvents();
+      const std::size_t room = co_await stream_.Room();
+      if (ready_.front() == nullptr) continue;  // canceled meanwhile
+      std::deque<std::string> messages = TakeEvents(room);
       // A long stretch of history without events for a watcher is not walked in one go.
       if (messages.empty()) co_await runtime::Yield(executor);
       while (!messages.empty()) {
@@ -218,12 +220,12 @@ Task<void> WatchSession::SendAnswers() {
   }
 }
 
-std::deque<std::string> WatchSession::TakeEvents() {
+std::deque<std::string> WatchSession::TakeEvents(std::size_t room) {
   COT_ASSERT(ready_.front() != nullptr);
   Entry& entry = *static_cast<Entry*>(ready_.front());
   COT_ASSERT(entry.watcher != nullptr);
   entry.Unlink();
-  auto polled = entry.watcher->Poll(shared_.options.watch_batch_bytes);
+  auto polled = entry.watcher->Poll(std::min(room, shared_.options.watch_batch_bytes));
   std::deque<std::string> messages;
   if (!polled) {
     EndCompacted(entry, polled.error());

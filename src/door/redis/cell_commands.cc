@@ -33,6 +33,17 @@ bool IsSplittable(CommandId id) {
          id == CommandId::kUnlink || id == CommandId::kExists || id == CommandId::kTouch;
 }
 
+std::size_t BytesOf(Words words) {
+  std::size_t bytes = 0;
+  for (const std::string_view word : words) bytes += word.size();
+  return bytes;
+}
+
+/// COTERIE comes here for RESOLVE, which writes.
+bool Writes(const Command& command) {
+  return (command.flags & kWrite) != 0 || command.id == CommandId::kCoterie;
+}
+
 bool IsOneKey(const Command& command) {
   return command.first == 1 && command.last == 1 && (command.flags & kMovable) == 0;
 }
@@ -108,6 +119,14 @@ bool CellCommands::AllHere(const Context& context, Words words,
 Step CellCommands::Begin(const Context& context, Words words, std::string& out,
                          node::WriteTicket& ticket) {
   const Command& command = *context.command;
+  if (const std::size_t bytes = BytesOf(words); bytes > kWriteBytesMax && Writes(command)) {
+    Reply(out, context.protocol)
+        .Error(Error{ErrorCode::kTooLarge, Outcome::kNotApplied,
+                     fmt::format("{} has {} bytes; a command that writes a leaderless keyspace may "
+                                 "have {}",
+                                 ToUpper(command.name), bytes, kWriteBytesMax)});
+    return Step::kDone;
+  }
   if (IsKeyspaceWide(command.id) || Refreshes(context, words)) return Step::kSuspend;
   if (IsOneKey(command)) {
     if (!leaderless_.Serves(context.keyspace->ShardOf(words[1]))) return Step::kSuspend;

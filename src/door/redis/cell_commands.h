@@ -20,6 +20,11 @@ namespace coterie::door::redis {
 /// state (R > 1), for another node that has the key, or for the acknowledgements of several shards.
 class CellCommands final : public Executor {
  public:
+  /// Of the words of one command that writes: less than a mutation may have, so that what is too
+  /// large is refused before anything is copied, sent or changed. Elements have their keys and
+  /// versions besides: what is too large with those is refused by the edit.
+  static constexpr std::size_t kWriteBytesMax = 24u << 20;
+
   /// All outlive it.
   CellCommands(runtime::World& world, node::Control& control, node::Leaderless& leaderless,
                Forwarder& forwarder);

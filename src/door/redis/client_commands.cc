@@ -132,7 +132,7 @@ void ReplyModeCommand(Connection& connection, std::string_view mode, Reply& repl
   if (IsWord(mode, "off")) {
     connection.reply_mode = Connection::ReplyMode::kOff;
   } else if (IsWord(mode, "skip")) {
-    if (connection.reply_mode == Connection::ReplyMode::kOn)
+    if (connection.reply_mode != Connection::ReplyMode::kOff)
       connection.reply_mode = Connection::ReplyMode::kSkipNext;
   } else {
     return reply.Error(kSyntax);
@@ -306,7 +306,6 @@ bool RunDoorCommand(DoorState& door, Connection& connection, Words words, Reply&
     case CommandId::kPsubscribe:
     case CommandId::kUnsubscribe:
     case CommandId::kPunsubscribe:
-    case CommandId::kPublish:
     case CommandId::kPubsub:
       RunPubSubCommand(door, connection, words, reply);
       return true;

@@ -57,27 +57,6 @@ TEST_F(OneNode, RefusedWritesSayNotApplied) {
   EXPECT_NE(error.find("not applied"), std::string::npos);
 }
 
-// A client that sends without reading is not read any more once its replies are not taken: its
-// 300,000 commands wait where they are, and all are answered when it reads.
-TEST_F(OneNode, UnreadRepliesStopTheInput) {
-  Start(1);
-  Client client(world, NodeId(1));
-  client.Ask("PING");
-  client.StopReading();
-  std::string pings;
-  for (int i = 0; i < 300'000; ++i) pings += "PING\r\n";
-  client.Tell(std::move(pings));
-  client.Run(100ms);
-  const std::uint64_t begun = machine(1).door.stats().commands;
-  EXPECT_LT(begun, 200'000u);
-  client.GoOnReading();
-  client.Run(10s);
-  EXPECT_EQ(machine(1).door.stats().commands, 300'001u);
-  std::size_t answers = 0;
-  for (const char c : client.input()) answers += c == '+';
-  EXPECT_EQ(answers, 300'000u);
-}
-
 TEST_F(OneNode, BreaksOfTheProtocolEndTheConnection) {
   Start(1);
   Client client(world, NodeId(1));
@@ -98,18 +77,6 @@ TEST_F(OneNode, RefusesClientsOverTheBound) {
   third.Run();
   EXPECT_TRUE(third.closed());
   EXPECT_EQ(machine(1).door.stats().refused, 1u);
-}
-
-TEST_F(OneNode, ClientReplyModes) {
-  Start(1);
-  Client client(world, NodeId(1));
-  EXPECT_EQ(client.Ask("CLIENT REPLY SKIP"), "(none)");
-  EXPECT_EQ(client.Ask("PING"), "(none)");
-  EXPECT_EQ(client.Ask("PING"), "+PONG");
-  EXPECT_EQ(client.Ask("CLIENT REPLY OFF"), "(none)");
-  EXPECT_EQ(client.Ask("SET a 1"), "(none)");
-  EXPECT_EQ(client.Ask("CLIENT REPLY ON"), "+OK");
-  EXPECT_EQ(client.Ask("GET a"), "\"1\"");
 }
 
 TEST_F(OneNode, ClientCommands) {

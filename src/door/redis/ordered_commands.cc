@@ -53,6 +53,11 @@ bool IsRaft(const Context& context) {
 
 bool Changes(const Command& command) { return (command.flags & kWrite) != 0; }
 
+/// SCAN, KEYS, DBSIZE, RANDOMKEY.
+bool ReadsAllKeys(const Command& command) {
+  return !Changes(command) && ordered::KeyspaceHandler(command.id) != nullptr;
+}
+
 /// The key that a command is queued under: its first one.
 std::string QueueOf(const Command& command, const OwnedWords& words) {
   if (command.first <= 0 || static_cast<std::size_t>(command.first) >= words.size()) return "";
@@ -156,12 +161,19 @@ Task<std::string> OrderedCommands::State::Exec(Context context, OwnedWords words
     reply = co_await PassOn(std::move(context), std::move(words));
     co_return reply;
   }
-  bool changes = false;
+  bool changes = false, all_keys = false;
   std::string queue;
   for (const auto& queued : job.commands) {
+    all_keys = all_keys || ReadsAllKeys(*queued.command);
     if (!Changes(*queued.command)) continue;
     if (!changes) queue = QueueOf(*queued.command, queued.words);
     changes = true;
+  }
+  if (changes && all_keys) {  // nothing guards a whole keyspace
+    co_return Encoded(context.protocol,
+                      {ErrorCode::kInvalidArgument, Outcome::kNotApplied,
+                       "a transaction that changes keys cannot have SCAN, KEYS, DBSIZE or "
+                       "RANDOMKEY in it"});
   }
   RaftJobs& jobs_here = Jobs(NameOf(context));
   if (changes) {

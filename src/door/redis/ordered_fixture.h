@@ -187,7 +187,8 @@ class OrderedTest : public testing::Test {
   }
 
   /// Begins a command; its reply is in `client.reply` once it is there.
-  void Begin(Client& client, const OwnedWords& words) {
+  void Begin(Client& client, const OwnedWords& words) { BeginOn(commands, client, words); }
+  void BeginOn(OrderedCommands& on, Client& client, const OwnedWords& words) {
     client.context.command = FindCommand(words[0]);
     ASSERT_NE(client.context.command, nullptr) << words[0];
     client.context.deadline = world.Now() + Duration(5s);
@@ -195,12 +196,12 @@ class OrderedTest : public testing::Test {
     const std::vector<std::string_view> views(words.begin(), words.end());
     std::string out;
     node::WriteTicket ticket;
-    if (commands.Begin(client.context, views, out, ticket) == Step::kDone) {
+    if (on.Begin(client.context, views, out, ticket) == Step::kDone) {
       client.reply = out;
       return;
     }
     EXPECT_EQ(out, "");
-    client.scope.Spawn(Collect(commands.Run(client.context, words), &client.reply));
+    client.scope.Spawn(Collect(on.Run(client.context, words), &client.reply));
   }
   static runtime::Task<void> Collect(runtime::Task<std::string> run,
                                      std::optional<std::string>* into) {

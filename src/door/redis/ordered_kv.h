@@ -38,7 +38,9 @@ class KvTransaction {
   void Erase(const KeyRange& range);
   /// The transaction will not commit unless `record` is at `mod_revision` (0: absent).
   void Guard(const std::string& record, std::int64_t mod_revision);
-  /// The record's revision in the store, whatever this transaction has written; with the promise.
+  /// The record's revision as it would be if everything up to now had happened: 0 if it is absent,
+  /// kWrittenHere if this transaction wrote it, else the store's; with the promise.
+  static constexpr std::int64_t kWrittenHere = -1;
   std::int64_t Revision(const std::string& record);
 
   struct Entry {
@@ -53,6 +55,8 @@ class KvTransaction {
   bool changed() const { return !erased_.empty() || writes_ > 0; }
   std::size_t operations() const { return writes_ + erased_.size() + guards_.size(); }
   std::size_t bytes() const { return bytes_; }
+  /// Records that were looked at: what the time it took is in proportion to.
+  std::size_t visited() const { return visited_; }
   /// A read that failed; nothing that was read is to be believed then.
   const std::optional<Error>& error() const { return error_; }
   /// The command for the log: kv::Answer holds a TxnResponse whose `succeeded` tells whether it
@@ -78,6 +82,7 @@ class KvTransaction {
   std::vector<KeyRange> erased_;
   std::size_t writes_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t visited_ = 0;
   std::optional<Error> error_;
 };
 

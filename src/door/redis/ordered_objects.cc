@@ -258,7 +258,6 @@ void Objects::DropExpired(std::vector<std::string>& keys) {
 
 // Keys come from three runs of records: their union, in the order of the keys.
 Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
-  unguarded_ = true;
   std::vector<std::string> candidates;
   const bool escaped = !after || after->empty() || after->front() == '\0';
   const std::size_t each = max + 1;
@@ -290,7 +289,6 @@ Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
 }
 
 std::size_t Objects::KeyCount() {
-  unguarded_ = true;
   return kv_.Count(PlainStrings()) + kv_.Count(EscapedStrings()) + kv_.Count(Headers());
 }
 
@@ -299,9 +297,12 @@ void Objects::Flush() {
   objects_.clear();
 }
 
+// Before Find, which removes what has expired: that alone does not make another version of it.
 Objects::Version Objects::VersionOf(std::string_view key) {
-  return {kv_.Revision(StringRecord(key)), kv_.Revision(HeaderRecord(key)),
-          kv_.Revision(ExpiryRecord(key)), Find(key).type != ObjectType::kNone};
+  const Version version{kv_.Revision(StringRecord(key)), kv_.Revision(HeaderRecord(key)),
+                        kv_.Revision(ExpiryRecord(key)), true};
+  if (Find(key).type == ObjectType::kNone) return {};
+  return version;
 }
 
 }  // namespace coterie::door::redis::ordered

@@ -34,6 +34,8 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
       started(world.Now()),
       config(InitialConfig(options)),
       publisher(options.self, options.transport, [this] { return NodesOf(*options.control); }),
+      subscribers(world, options.self, options.transport, publisher,
+                  [this] { return NodesOf(*options.control); }),
       router(world, options.self, *options.control, options.leaderless, options.transport,
              options.detector,
              [this](const Command& command, std::uint8_t kind, Words words) {

@@ -21,7 +21,8 @@ std::unexpected<Error> Corrupt(const char* what) { return Fail(ErrorCode::kCorru
 Result<bool> Store::PurgeSome(std::size_t records_max) {
   COT_ASSERT(state_->engine != nullptr);
   COT_ASSERT(records_max > 0);
-  const Revision compacted = state_->meta.compacted;
+  Revision compacted = state_->meta.compacted;
+  if (!state_->read_at.empty()) compacted = std::min(compacted, *state_->read_at.begin());
   layout::PurgeCursor& cursor = state_->purge;
   if (cursor.finished >= compacted) return false;
   storage::Batch batch;
