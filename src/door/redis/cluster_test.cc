@@ -75,6 +75,36 @@ TEST_F(TwoNodes, LargeObjectsAreRemovedInParts) {
   EXPECT_EQ(one.Ask("EXISTS {" + key + "}h"), ":0");
 }
 
+/// Three nodes; all shards of `crdt` have replicas on the second and the third.
+class TwoOfThree : public DoorTest {
+ protected:
+  TwoOfThree() {
+    keyspace::Promise promise = LeaderlessPromise("crdt", kCrdt, 0);
+    promise.read = 2;
+    control.Add(promise, {NodeId(2), NodeId(3)}, 2);
+    Start(3);
+    for (const auto& each : machines) each->leaderless.Follow();
+  }
+};
+
+// A node without a replica asks the same one as long as that answers; of one that is late another
+// is asked as well, soon, and from then on.
+TEST_F(TwoOfThree, LateReplicasAreGoneAround) {
+  Client one(world, NodeId(1));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(one.Ask("GET k"), "(nil)");
+  StandInLeaderless& second = machine(2).leaderless;
+  StandInLeaderless& third = machine(3).leaderless;
+  EXPECT_EQ(second.refreshed.size(), 20u);
+  second.hold_refreshes = true;
+  EXPECT_EQ(one.Ask("GET k"), "(none)");
+  one.Run(150ms);
+  EXPECT_EQ(one.Take(), "(nil)");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(one.Ask("GET k"), "(nil)");
+  EXPECT_EQ(third.refreshed.size(), 21u);
+  EXPECT_EQ(second.refreshed.size(), 21u);
+  second.Acknowledge();
+}
+
 // Whichever node a client is connected to, every key is there: commands on one key go to its
 // replica, those that can be split are, and those about the whole keyspace ask every shard.
 TEST_F(TwoNodes, EveryNodeServesEveryKey) {

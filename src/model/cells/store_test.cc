@@ -438,6 +438,29 @@ TEST(Cache, WantsWriteBackAtItsBound) {
 
 std::uint64_t DigestOf(Replica& replica) { return replica.store->Digest(kShard).value(); }
 
+// Reading the cells of one object gives the engine that object's, not all that wait.
+TEST(Cache, ReadingAnObjectPushesThatAlone) {
+  Replica replica(NodeId(1), Policy::kCrdt, {});
+  for (int i = 0; i < 100; ++i) {
+    replica.Do(Ms(1), [i](Edit& edit) { edit.SetAdd("k" + std::to_string(i), "m"); });
+  }
+  const std::size_t before = replica.engine.content().size();
+  const auto [first, last] = Store::CellsOf("k7");
+  int cells = 0;
+  for (const auto& [from, to] :
+       {std::pair(first, last), std::pair(first + "\x21m", first + "\x21n")}) {
+    ASSERT_TRUE(
+        replica.store->VisitCells(kShard, from, to, [&](std::string_view, std::string_view) {
+          ++cells;
+          return true;
+        }));
+  }
+  EXPECT_EQ(cells, 2);
+  EXPECT_EQ(replica.engine.content().size(), before + 2);  // a record and a member
+  replica.WriteBack();
+  EXPECT_EQ(replica.engine.content().size(), before + 200 + 2);  // and a vector, and a position
+}
+
 /// Removes what is hidden under `key`, in parts of 3000; answers how many it took.
 int RemoveInParts(Replica& replica, const std::string& key, const VersionVector* seen) {
   std::optional<std::string> after = std::string();

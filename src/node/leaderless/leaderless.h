@@ -65,6 +65,11 @@ class Leaderless {
                                         std::uint32_t read, Instant deadline) = 0;
   /// Every mutation stamped before this time, by any replica, is applied here.
   virtual clock::HybridTime StableTime(const placement::Shard& shard) const = 0;
+  /// The replica that StableTime waits for the most; 0: none.
+  virtual NodeId StableWaitsFor(const placement::Shard& shard) const {
+    (void)shard;
+    return {};
+  }
 
   virtual runtime::Task<Result<std::vector<ShardDigest>>> Digests(
       const placement::Keyspace& keyspace, Instant deadline) = 0;

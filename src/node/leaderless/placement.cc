@@ -263,6 +263,8 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
   slot->knowledge.SetOthers(nodes);
   slot->acks.SetReplicas(host.self, std::move(counted),
                          slot->durability == keyspace::Durability::kOneFsync);
+  slot->reachable = slot->acks.domains();
+  slot->fewer_since = world.Now();
   // A shard that came with a history: its own mutations of this incarnation are here.
   if (!slot->own_synced()) slot->acks.OwnUpTo(slot->last);
   Wake(*slot);

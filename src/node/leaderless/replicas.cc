@@ -17,6 +17,9 @@ constexpr std::uint32_t kCounterBits = 40;
 constexpr std::uint32_t kWBits = 4;
 constexpr std::uint32_t kWMax = (1u << kWBits) - 1;
 
+/// A write that waits looks so often whether W replicas can be reached at all.
+constexpr Duration kLossCheck = 250ms;
+
 struct Named {
   std::uint32_t slot;
   std::uint32_t w;
@@ -95,6 +98,10 @@ const WallInterval& LeaderlessReplicas::State::Turn() {
 }
 
 Status LeaderlessReplicas::State::CheckRoom(const Slot& slot, std::uint32_t w) {
+  if (IsLost(slot, w)) {
+    return coterie::Fail(ErrorCode::kTooFewReplicas,
+                         fmt::format("W = {}, and {} can be reached", w, slot.reachable));
+  }
   if (slot.last - std::min(slot.last, slot.acks.Promised(w)) >= options.unacknowledged_max) {
     return coterie::Fail(ErrorCode::kOverloaded,
                          fmt::format("{} mutations of shard {} wait for W = {} replicas",
@@ -267,22 +274,21 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
   if (IsAcknowledged(ticket)) co_return Ok();
   const Named named = NamedBy(ticket);
   Slot* slot = state->by_number[named.slot];
-  if (slot != nullptr) {
+  while (slot != nullptr) {
     // The map may have changed since: it was promised by those who counted then.
+    const Instant until = std::min(deadline, state->world.Now() + kLossCheck);
     const bool promised = co_await Acknowledgement(state->world.executor(), slot->waiters[named.w],
-                                                   named.counter, deadline);
+                                                   named.counter, until);
     if (promised) co_return Ok();
     slot = state->by_number[named.slot];
+    if (slot == nullptr || state->world.Now() >= deadline || state->IsLost(*slot, named.w)) break;
   }
   if (slot == nullptr) {
     co_return FailUnknown(ErrorCode::kTooFewReplicas, "the shard has left this node");
   }
-  std::size_t reachable = 1;
-  for (const Remote& remote : slot->others)
-    reachable += remote.phase == placement::Phase::kActive && state->LinkTo(remote.node).up ? 1 : 0;
-  if (std::min(reachable, slot->acks.domains()) < named.w) {
+  if (slot->reachable < named.w) {
     co_return FailUnknown(ErrorCode::kTooFewReplicas,
-                          fmt::format("W = {}, and {} can be reached", named.w, reachable));
+                          fmt::format("W = {}, and {} can be reached", named.w, slot->reachable));
   }
   std::string who =
       fmt::format("here ({}) {}", ToText(slot->phase), slot->acks.Of(state->host.self));
@@ -308,6 +314,11 @@ clock::HybridTime LeaderlessReplicas::StableTime(const placement::Shard& shard) 
   const Slot* slot = state_->Find(shard.id);
   if (slot == nullptr || !slot->placed) return {};
   return slot->knowledge.StableTime(state_->TimeToTell());
+}
+
+NodeId LeaderlessReplicas::StableWaitsFor(const placement::Shard& shard) const {
+  const Slot* slot = state_->Find(shard.id);
+  return slot == nullptr || !slot->placed ? NodeId() : slot->knowledge.Slowest();
 }
 
 std::vector<LeaderlessReplicas::Lag> LeaderlessReplicas::lag(

@@ -29,7 +29,9 @@ struct LeaderlessOptions {
   Duration drift_max = 10s;                           ///< of other machines' clocks
   Duration account_interval = 1s;
   Duration resend_after = 1s;
-  Duration read_late = 50ms;  ///< then one replica more is asked
+  Duration read_late = 50ms;    ///< then one replica more is asked
+  Duration read_again = 500ms;  ///< then all that have not answered are asked once more
+  Duration loss_patience = 1s;  ///< too few replicas for so long: requests are refused at once
   /// Each write-back holds the reactor for as long as its cells take: often is little at once.
   /// A key that is written often goes to the engine once in so long.
   Duration write_back_interval = 20s;
@@ -88,6 +90,7 @@ class LeaderlessReplicas final : public Leaderless {
   runtime::Task<Status> Refresh(const placement::Keyspace& keyspace, const placement::Shard& shard,
                                 std::string key, std::uint32_t read, Instant deadline) override;
   clock::HybridTime StableTime(const placement::Shard& shard) const override;
+  NodeId StableWaitsFor(const placement::Shard& shard) const override;
   runtime::Task<Result<std::vector<ShardDigest>>> Digests(const placement::Keyspace& keyspace,
                                                           Instant deadline) override;
   Conflicts conflicts(const placement::Keyspace& keyspace) const override;

@@ -44,7 +44,7 @@ TEST(Leaderless, AWriteSpreads) {
 }
 
 // A node that nobody reaches takes writes at W = 1, and the others get them after it heals; at
-// W = 2 it says that they may have happened.
+// W = 2 it says whether they may have happened.
 TEST(Leaderless, ACutOffNodeKeepsWriting) {
   Three cluster(2, 1, 1);
   cluster.Isolate(kA);
@@ -54,7 +54,6 @@ TEST(Leaderless, ACutOffNodeKeepsWriting) {
   cluster.control.Change([](placement::ClusterMap& map) { map.keyspaces["ks"].promise.write = 2; });
   const Status put = cluster.Put(kA, "ks", "a2", "lonely");
   ASSERT_FALSE(put.has_value());
-  EXPECT_EQ(put.error().outcome, Outcome::kUnknown);
   EXPECT_TRUE(put.error().code == ErrorCode::kTimedOut ||
               put.error().code == ErrorCode::kTooFewReplicas);
   EXPECT_TRUE(cluster.Put(kB, "ks", "b2", "majority").has_value());
@@ -63,7 +62,7 @@ TEST(Leaderless, ACutOffNodeKeepsWriting) {
   EXPECT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }, 15s));
   for (const NodeId node : cluster.Nodes()) {
     EXPECT_EQ(cluster.Get(node, "ks", "a"), "lonely");
-    EXPECT_EQ(cluster.Get(node, "ks", "a2"), "lonely");
+    EXPECT_EQ(cluster.Get(node, "ks", "a2").has_value(), put.error().outcome == Outcome::kUnknown);
     EXPECT_EQ(cluster.Get(node, "ks", "b2"), "majority");
   }
 }
@@ -686,6 +685,61 @@ TEST(Leaderless, LosersOutliveRestarts) {
       EXPECT_EQ(seen(), before);
     }
   }
+}
+
+// While all are up again, a quorum read is answered at once, whatever was lost on the way before;
+// and while they are not, reads and writes are refused as soon as it is known.
+TEST(Leaderless, QuorumsAreAnsweredOrRefusedSoon) {
+  for (int fault = 0; fault < 3; ++fault) {
+    Three cluster(23, 2, 2);
+    ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+    const auto took = [&](const std::function<void()>& what) {
+      const Instant before = cluster.sim().Now();
+      what();
+      return cluster.sim().Now() - before;
+    };
+    if (fault == 0) {
+      cluster.Isolate(kA);
+    } else {
+      for (const NodeId node : {kB, kC})
+        cluster.Kill(node, fault == 1 ? Death::kProcess : Death::kPowerOff);
+    }
+    cluster.sim().RunFor(12s);
+    for (int i = 0; i < 2; ++i) {
+      Status put, read;
+      EXPECT_LT(took([&] { put = cluster.Put(kA, "ks", "k", "w", 5s); }), 100ms);
+      EXPECT_LT(took([&] { read = cluster.Refresh(kA, "ks", "k", 2, 5s); }), 100ms);
+      ASSERT_FALSE(put.has_value());
+      ASSERT_FALSE(read.has_value());
+      EXPECT_EQ(put.error().code, ErrorCode::kTooFewReplicas);
+      EXPECT_EQ(put.error().outcome, Outcome::kNotApplied);
+      EXPECT_EQ(read.error().outcome, Outcome::kNotApplied);
+    }
+    if (fault == 0) cluster.sim().HealAll();
+    for (const NodeId node : {kB, kC}) {
+      if (fault > 0) cluster.Start(node);
+    }
+    ASSERT_TRUE(cluster.RunUntil([&] { return cluster.up(kB) && cluster.up(kC); }));
+    cluster.sim().RunFor(2s);
+    Status put, read;
+    EXPECT_LT(took([&] { read = cluster.Refresh(kA, "ks", "k", 2, 5s); }), 1s);
+    EXPECT_LT(took([&] { put = cluster.Put(kA, "ks", "k", "x", 5s); }), 1s);
+    EXPECT_TRUE(read.has_value()) << fault << Describe(read.error());
+    EXPECT_TRUE(put.has_value()) << fault << Describe(put.error());
+  }
+}
+
+// A write that waits for replicas that cannot be reached is not kept until its deadline.
+TEST(Leaderless, AWriteDoesNotWaitForTheLost) {
+  Three cluster(24, 1, 2);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "k", "v").has_value());
+  for (const NodeId node : {kB, kC}) cluster.Kill(node, Death::kProcess);
+  const Instant before = cluster.sim().Now();
+  const Status put = cluster.Put(kA, "ks", "k", "w", 30s);
+  ASSERT_FALSE(put.has_value());
+  EXPECT_EQ(put.error().code, ErrorCode::kTooFewReplicas);
+  EXPECT_LT(cluster.sim().Now() - before, 2s);
 }
 
 // Writes that W replicas do not have are bounded; over it they are refused as not applied, and a

@@ -93,6 +93,8 @@ struct Slot {
   bool purging = false;      ///< there may be more that can go
   bool repairing = false;
   bool reporting = false;
+  std::size_t reachable = 0;  ///< failure domains, this replica's included
+  Instant fewer_since{};      ///< they became fewer
   bool clock_warned = false;
   VersionVector leaving_with;  ///< what the others must have before this replica may go
 
@@ -188,6 +190,8 @@ struct LeaderlessReplicas::State {
   bool PumpSlot(Link& link, Slot& slot, Remote& remote);
   void Rewind(Link& link);
   void WatchLinks();
+  void WatchReach(Slot& slot);
+  bool IsLost(const Slot& slot, std::uint32_t w) const;
   void OnAcks(NodeId from, const leaderless::Acks& acks);
   void OnRefused(NodeId from, Slot& slot, Remote& remote, const leaderless::Refused& refused);
 
