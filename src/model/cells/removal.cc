@@ -79,6 +79,13 @@ bool Edit::RemoveKey(std::string_view key) {
   return true;
 }
 
+void Edit::RemoveExpired(std::string_view key) {
+  State& state = *state_;
+  state.store.Trim();
+  Object& object = state.store.Load(state.shard, key);
+  if (state.store.IsExpired(object) && state.Fits(object)) state.EraseAll(object);
+}
+
 const std::vector<std::string>& Edit::hidden() const { return state_->hidden; }
 
 namespace {
@@ -136,7 +143,7 @@ std::optional<std::string> Edit::RemovePart(std::string_view key, std::string_vi
   }
   // Another replica has said meanwhile that it lives on: what it had not seen is added to that.
   const Place expiry = store.Locate(object, Kind::kExpiry, {});
-  if (expiry.cell->live() && (seen == nullptr || object.Deadline() == kHidden))
+  if (expiry.cell->live() && (seen == nullptr || object.Deadline(state.shard.policy) == kHidden))
     state.Remove(expiry);
   return std::nullopt;
 }
@@ -161,7 +168,7 @@ Store::Leaving Store::LeavingOf(ShardId id, std::string_view key) {
   Shard* shard = state.FindShard(id);
   if (shard == nullptr) return {};
   const Object& object = state.Load(*shard, key);
-  const auto deadline = object.Deadline();
+  const auto deadline = object.Deadline(shard->policy);
   if (!deadline) return {};
   const crdt::Entry* entry = crdt::Greatest(object.singleton(Kind::kExpiry));
   return {.parts = object.counts().live() > Edit::kRemovedMax ||

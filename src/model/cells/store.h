@@ -150,6 +150,9 @@ class Store {
   /// Milliseconds since the epoch; nullopt: lives until it is deleted.
   std::optional<std::uint64_t> ExpiresAt(ShardId shard, std::string_view key);
 
+  /// When the string that readers see, or saw before it expired, was assigned; nullopt: none was.
+  std::optional<HybridTime> AssignedAt(ShardId shard, std::string_view key);
+
   /// Live elements: fields, members, sorted-set members or stream entries. O(1).
   std::uint64_t Size(ShardId shard, std::string_view key, ObjectType type);
   std::optional<std::string> HashGet(ShardId shard, std::string_view key, std::string_view field);
@@ -217,6 +220,8 @@ class Edit {
   /// mutation, which names every cell, is hidden instead, from all readers at once, by a deadline
   /// that is past for every clock; the driver is to remove it with RemovePart.
   bool RemoveKey(std::string_view key);
+  /// The same if its time has come; else nothing. What is too large is left to RemovePart.
+  void RemoveExpired(std::string_view key);
   static constexpr std::uint64_t kRemovedMax = 10'000;  ///< cells that removals name, about
   const std::vector<std::string>& hidden() const;       ///< by RemoveKey
   /// Removes up to `cells_max` elements of an object whose time has come or that was hidden, in the

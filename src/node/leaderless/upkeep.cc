@@ -95,8 +95,12 @@ void LeaderlessReplicas::State::ExpireKey(Slot& slot, const std::string& key, bo
   keyspace.promise.write = 1;
   placement::Shard shard;
   shard.id = slot.id;
+  // What nobody here has seen is not what has expired: a later string must not lose against this.
+  clock::HybridTime time;
+  if (slot.conflict == keyspace::Conflict::kLww)
+    time = store.AssignedAt(slot.id, key).value_or(time);
   // If it is refused it is tried again.
-  (void)Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveKey(key); });
+  (void)Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveExpired(key); }, time);
 }
 
 bool LeaderlessReplicas::State::WriteBack() {
