@@ -131,19 +131,21 @@ TEST(WallInterval, SaysItsBoundAndNeverANarrowerOne) {
   EXPECT_EQ(ToText(WallInterval{-10, 10, false}), "unsynchronised");
 }
 
-// The next timestamp follows one that was observed [HLC §3]; one too far ahead of the latest
-// possible time is refused, and moves nothing.
+// The next timestamp follows one that was observed [HLC §3]; one too far ahead of what the
+// clock shows is refused, and moves nothing; that the clock admits a wide error widens nothing.
 TEST(HybridClock, FollowsWhatItObservesWithinTheBound) {
   HybridClock clock(std::chrono::milliseconds(100));
-  ASSERT_TRUE(clock.Observe(MakeHybridTime(1102, 7), WallMs(1000)).has_value());
-  EXPECT_EQ(clock.Next(WallMs(1000)), MakeHybridTime(1102, 8));
-  const Status refused = clock.Observe(MakeHybridTime(1103, 0), WallMs(1000));
+  ASSERT_TRUE(clock.Observe(MakeHybridTime(1100, 7), WallMs(1000)).has_value());
+  EXPECT_EQ(clock.Next(WallMs(1000)), MakeHybridTime(1100, 8));
+  const Status refused = clock.Observe(MakeHybridTime(1101, 0), WallMs(1000));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kClockTooFarAhead);
   EXPECT_EQ(refused.error().outcome, Outcome::kNotApplied);
-  EXPECT_EQ(clock.last(), MakeHybridTime(1102, 8));
+  EXPECT_EQ(clock.last(), MakeHybridTime(1100, 8));
+  const WallInterval wide{-1'799'000'000'000, 1'801'000'000'000, false};
+  EXPECT_FALSE(clock.Observe(MakeHybridTime(1101, 0), wide).has_value());
   EXPECT_TRUE(clock.Observe(MakeHybridTime(10, 0), WallMs(1000)).has_value());
-  EXPECT_EQ(clock.last(), MakeHybridTime(1102, 8));
+  EXPECT_EQ(clock.last(), MakeHybridTime(1100, 8));
 }
 
 // The 65537th timestamp of one millisecond borrows from the next, and order holds.

@@ -1,5 +1,7 @@
 #include "clock/hybrid.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -28,12 +30,12 @@ HybridTime HybridClock::Next(const WallInterval& wall) {
 
 Status HybridClock::Observe(HybridTime seen, const WallInterval& wall) {
   if (seen <= last_) return Ok();
-  const std::uint64_t limit =
-      ClampMs(wall.latest_ns) + static_cast<std::uint64_t>(std::max<std::int64_t>(
-                                    drift_max_ / std::chrono::milliseconds(1), 0));
-  if (PhysicalMs(seen) > limit) {
+  const std::uint64_t here = ClampMs(std::midpoint(wall.earliest_ns, wall.latest_ns));
+  const std::uint64_t drift = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(drift_max_ / std::chrono::milliseconds(1), 0));
+  if (PhysicalMs(seen) > here + drift) {
     return Fail(ErrorCode::kClockTooFarAhead,
-                std::to_string(PhysicalMs(seen) - ClampMs(wall.latest_ns)) + " ms ahead");
+                fmt::format("{} ms ahead; the limit is {} ms", PhysicalMs(seen) - here, drift));
   }
   last_ = seen;
   return Ok();

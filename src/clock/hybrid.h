@@ -24,7 +24,8 @@ class HybridClock {
   /// A timestamp greater than every one given or observed so far.
   HybridTime Next(const WallInterval& wall);
   /// Takes note of another's timestamp. Error kClockTooFarAhead (not applied): it is more than
-  /// `drift_max` ahead of this node's latest possible time; the clock is unchanged.
+  /// `drift_max` ahead of what this machine's clock shows, however wide its own bound is; the clock
+  /// is unchanged.
   Status Observe(HybridTime seen, const WallInterval& wall);
   HybridTime last() const { return last_; }
 

@@ -16,6 +16,10 @@ std::string ToText(const WallInterval& wall) {
   return ms < 1000 ? fmt::format("±{:.1f} ms", up(ms)) : fmt::format("±{:.1f} s", up(ms / 1000));
 }
 
+std::int64_t MiddleUs(const WallInterval& wall) {
+  return std::midpoint(wall.earliest_ns, wall.latest_ns) / 1000;
+}
+
 std::uint64_t MiddleMs(const WallInterval& wall) {
   const std::int64_t middle = std::midpoint(wall.earliest_ns, wall.latest_ns);
   return static_cast<std::uint64_t>(std::max<std::int64_t>(middle, 0)) / 1'000'000;

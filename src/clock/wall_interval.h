@@ -13,5 +13,6 @@ std::string ToText(const WallInterval& wall);
 /// Milliseconds since the Unix epoch as deadlines of users' values are set and judged by: the
 /// middle, so that an unsynchronised clock, whose bound is wide, is neither early nor late.
 std::uint64_t MiddleMs(const WallInterval& wall);
+std::int64_t MiddleUs(const WallInterval& wall);  ///< the same in microseconds, for TIME
 
 }  // namespace coterie::clock

@@ -221,6 +221,12 @@ Section Faults(const Promise& promise, const Quorums& quorums) {
                          std::max(quorums.write, quorums.replicas / 2 + 1), quorums.replicas)});
       }
       section.rows.push_back(
+          {"the node asked has no replica",
+           quorums.ReadsMeetWrites()
+               ? "it asks one that has; of one that is late for 100 ms another is asked as well"
+               : "it asks one that has, the same as long as that answers within 100 ms; then "
+                 "another, which may lack what this connection wrote or was shown last"});
+      section.rows.push_back(
           {"a clock is wrong",
            promise.conflict == Conflict::kSiblings
                ? "no write is lost by it; one more than 10 s ahead is refused (COT-1015)"

@@ -59,7 +59,8 @@ class Family {
       : name_(name), out_(out) {
     out_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
   }
-  void Sample(const std::string& labels, std::uint64_t value) {
+  template <class Number>
+  void Sample(const std::string& labels, Number value) {
     out_ += fmt::format("{}{{{}}} {}\n", name_, labels, value);
   }
 
@@ -85,6 +86,20 @@ void AppendLeaderless(const AdminParts& parts, std::string& out) {
   for (const auto* keyspace : keyspaces) {
     conflicts.Sample(label(*keyspace), parts.leaderless->conflicts(*keyspace).count);
   }
+  const node::Leaderless::Clocks clocks = parts.leaderless->clocks();
+  Family ahead("coterie_clock_ahead_milliseconds", "gauge",
+               "How far this machine's clock is ahead of a peer's; less than 0: behind.", out);
+  for (const auto& [peer, ms] : clocks.ahead_ms)
+    ahead.Sample("peer=" + Label(NameOf(*map, peer)), ms);
+  Family limit("coterie_clock_ahead_limit_milliseconds", "gauge",
+               "Further ahead of a replica's clock no stamp is taken.", out);
+  limit.Sample("", clocks.drift_max_ms);
+  Family writes("coterie_clock_refused_writes_total", "counter",
+                "Writes refused because this clock is too far ahead of the others'.", out);
+  writes.Sample("", clocks.writes_refused);
+  Family stamped("coterie_clock_refused_mutations_total", "counter",
+                 "Mutations of others refused because their stamps are too far ahead.", out);
+  stamped.Sample("", clocks.mutations_refused);
   Family mutations("coterie_leaderless_pending_mutations", "gauge",
                    "Mutations of this node that a peer has not acknowledged.", out);
   for (const auto* keyspace : keyspaces) {

@@ -33,6 +33,7 @@ struct CellCall {
   ScanCursors& cursors;
   Reply reply;
   node::WriteTicket& ticket;
+  bool being_removed = false;  ///< a Write was refused as kBeingRemoved
 
   std::size_t size() const { return words.size(); }
   std::string_view operator[](std::size_t i) const { return words[i]; }
@@ -57,6 +58,7 @@ struct CellCall {
     Result<node::WriteTicket> made =
         leaderless.Write(*context.keyspace, ShardOf(key), std::ref(make));
     if (!made) {
+      being_removed = made.error().code == ErrorCode::kBeingRemoved;
       reply.Error(made.error());
       return false;
     }

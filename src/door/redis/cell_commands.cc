@@ -16,6 +16,8 @@ namespace {
 
 /// Between attempts at a shard that has just moved.
 constexpr Duration kMapPatience = 50ms;
+/// Between attempts at a key that is removed in parts.
+constexpr Duration kRemovalPause = 20ms;
 constexpr std::string_view kSpreadKeys =
     "CROSSSLOT The keys are of shards on different nodes: give them one {tag} to keep them "
     "together";
@@ -150,7 +152,12 @@ Step CellCommands::Execute(const Context& context, Words words, std::string& out
                 cursors_,
                 Reply(out, context.protocol),
                 ticket};
+  const std::size_t before = out.size();
   handler(call);
+  if (call.being_removed && world_.Now() + kRemovalPause < context.deadline) {
+    out.resize(before);
+    return Step::kSuspend;
+  }
   return ticket.number == 0 ? Step::kDone : Step::kAcked;
 }
 
@@ -158,7 +165,12 @@ runtime::Task<std::string> CellCommands::ExecuteHere(Context context, OwnedWords
   std::string out;
   node::WriteTicket ticket;
   const auto views = ViewsOf(words);
-  const Step step = Execute(context, views, out, ticket);
+  Step step = Execute(context, views, out, ticket);
+  while (step == Step::kSuspend) {
+    co_await runtime::Sleep(world_.executor(), kRemovalPause);
+    // Its shard may have moved; then the write is refused.
+    step = Execute(context, views, out, ticket);
+  }
   if (step == Step::kDone) co_return out;
   Status acknowledged = co_await leaderless_.Acknowledged(ticket, context.deadline);
   if (!acknowledged) co_return Encoded(context, acknowledged.error());

@@ -52,7 +52,7 @@ class CellCommands final : public Executor {
     std::vector<std::size_t> places;  // of its keys among the command's keys
   };
 
-  /// Runs the handler on this node's replica.
+  /// Runs the handler on this node's replica. kSuspend: the key is being removed in parts.
   Step Execute(const Context& context, Words words, std::string& out, node::WriteTicket& ticket);
   /// The same, and waits for the acknowledgement.
   runtime::Task<std::string> ExecuteHere(Context context, OwnedWords words);

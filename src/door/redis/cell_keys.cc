@@ -90,16 +90,10 @@ void ExpireIn(cells::Edit& edit, std::string_view key, std::int64_t at_ms, std::
 void Del(CellCall& call) {
   // All of one shard: the caller splits by shard.
   std::int64_t removed = 0;
-  Status removable;
   const auto make = [&](cells::Edit& edit) {
-    for (const std::string_view key : call.words.subspan(1)) {
-      removable = edit.CheckRemoval(key);
-      if (!removable) return;
-    }
     for (const std::string_view key : call.words.subspan(1)) removed += edit.RemoveKey(key);
   };
   if (!call.Write(call[1], make)) return;
-  if (!removable) return call.reply.Error(removable.error());
   call.reply.Integer(removed);
 }
 
@@ -129,13 +123,8 @@ void Expire(CellCall& call) {
   if (!there || !Allows(*options, call.store.ExpiresAt(shard, call[1]), *at))
     return call.reply.Integer(0);
   const std::uint64_t now = call.store.wall_ms();
-  Status removable;
-  const auto make = [&](cells::Edit& edit) {
-    removable = edit.CheckRemoval(call[1]);
-    if (removable) ExpireIn(edit, call[1], *at, now);
-  };
+  const auto make = [&](cells::Edit& edit) { ExpireIn(edit, call[1], *at, now); };
   if (!call.Write(call[1], make)) return;
-  if (!removable) return call.reply.Error(removable.error());
   call.reply.Integer(1);
 }
 

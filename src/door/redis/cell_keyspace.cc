@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "door/redis/cell_call.h"
@@ -16,8 +15,7 @@ namespace {
 
 constexpr std::size_t kKeysAtOnce = 1024;  // looked at before others have their turn
 constexpr std::size_t kRemovedAtOnce = 128;
-constexpr std::uint64_t kCellsAtOnce = 20000;  // removed by one mutation, which names them all
-constexpr std::size_t kFlushTurns = 32;        // of a shard's FLUSHDB, a mutation each, in one call
+constexpr std::size_t kFlushTurns = 32;  // of a shard's FLUSHDB, a mutation each, in one call
 constexpr std::size_t kRandomStep = 64;
 constexpr std::size_t kScanMax = 10000;  // keys looked at by one SCAN
 /// Another node's part of a SCAN goes on behind this key: a word of ours behind Redis's own.
@@ -34,54 +32,13 @@ std::uint64_t CellsOf(cells::Store& store, ShardId shard, std::string_view key) 
   return type == cells::ObjectType::kString ? 1 : store.Size(shard, key, type);
 }
 
-/// Removes `n` elements of an object that is too large to be removed at once.
-void RemoveElements(cells::Edit& edit, cells::Store& store, ShardId shard, std::string_view key,
-                    std::uint64_t n) {
-  std::vector<std::string> names;
-  std::vector<cells::StreamId> ids;
-  const auto take = [&](std::string_view name) {
-    names.emplace_back(name);
-    return names.size() < n;
-  };
-  switch (store.TypeOf(shard, key)) {
-    case cells::ObjectType::kHash:
-      store.VisitHash(shard, key, {}, [&](std::string_view name, auto) { return take(name); });
-      for (const std::string& name : names) edit.HashRemove(key, name);
-      return;
-    case cells::ObjectType::kSet:
-      store.VisitSet(shard, key, {}, take);
-      for (const std::string& name : names) edit.SetRemove(key, name);
-      return;
-    case cells::ObjectType::kSortedSet:
-      store.VisitSortedSet(shard, key, -std::numeric_limits<double>::infinity(), false,
-                           [&](std::string_view name, double) { return take(name); });
-      for (const std::string& name : names) edit.SortedSetRemove(key, name);
-      return;
-    case cells::ObjectType::kStream:
-      store.VisitStream(shard, key, {}, {~std::uint64_t{0}, ~std::uint64_t{0}}, false,
-                        [&](const cells::StreamEntry& entry) {
-                          ids.push_back(entry.id);
-                          return ids.size() < n;
-                        });
-      for (const cells::StreamId id : ids) edit.StreamRemove(key, id);
-      return;
-    default:
-      edit.RemoveKey(key);
-  }
-}
-
-/// Removes as many of `keys`, from the first on, as one mutation may; answers how many. Of a first
-/// one that is too large it removes a part.
+/// Removes as many of `keys`, from the first on, as one mutation may; answers how many.
 std::size_t RemoveKeys(cells::Edit& edit, cells::Store& store, ShardId shard,
                        const std::vector<std::string>& keys) {
   std::uint64_t used = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::uint64_t cells = CellsOf(store, shard, keys[i]);
-    if (i > 0 && used + cells > kCellsAtOnce) return i;
-    if (!edit.CheckRemoval(keys[i])) {
-      RemoveElements(edit, store, shard, keys[i], kCellsAtOnce);
-      return i;
-    }
+    if (i > 0 && used + cells > cells::Edit::kRemovedMax) return i;
     edit.RemoveKey(keys[i]);
     used += cells;
   }

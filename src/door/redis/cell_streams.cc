@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "door/redis/cell_call.h"
@@ -14,6 +15,9 @@ using cells::StreamId;
 constexpr cells::ObjectType kType = cells::ObjectType::kStream;
 constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 constexpr StreamId kLast{kMax, kMax};
+/// After so long XREAD says whom the stable prefix waits for.
+constexpr std::uint64_t kStablePatienceMs = 10'000;
+constexpr std::uint64_t kTrimmedMax = 10'000;  // entries, by one XADD
 constexpr std::string_view kBadId = "ERR Invalid stream ID specified as stream command argument";
 
 std::optional<std::uint64_t> Unsigned(std::string_view text) {
@@ -106,7 +110,7 @@ std::size_t WriteEntries(CellCall& call, std::string_view key, StreamId first, S
 struct Trim {
   std::optional<std::uint64_t> max_length;
   std::optional<StreamId> min_id;
-  std::uint64_t at_once = kMax;  ///< LIMIT: removed by one command
+  std::uint64_t at_once = kTrimmedMax;  ///< LIMIT: removed by one command
   /// Whether not even the newest entry is kept.
   bool Drops(StreamId newest) const { return max_length == 0 || (min_id && newest < *min_id); }
 };
@@ -155,7 +159,7 @@ bool ParseTrim(CellCall& call, std::size_t& i, Trim& trim) {
   } else if (!about) {
     call.reply.Error("ERR syntax error, LIMIT cannot be used without the special ~ option");
   } else {
-    if (*limit > 0) trim.at_once = static_cast<std::uint64_t>(*limit);
+    if (*limit > 0) trim.at_once = std::min(kTrimmedMax, static_cast<std::uint64_t>(*limit));
     return true;
   }
   return false;
@@ -208,6 +212,36 @@ std::vector<StreamId> Beyond(CellCall& call, const Trim& trim) {
     return beyond.size() < trim.at_once;
   });
   return beyond;
+}
+
+/// A replica that is not heard of may have older entries than those that are here: for a while that
+/// is nothing; then the reader is told why there is nothing. True: it was.
+bool SaysWhatItWaitsFor(CellCall& call, Words keys,
+                        const std::vector<std::optional<StreamId>>& from) {
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    const placement::Shard& shard = call.ShardOf(keys[k]);
+    const std::uint64_t stable_ms = clock::PhysicalMs(call.leaderless.StableTime(shard));
+    if (!from[k] || stable_ms + kStablePatienceMs >= call.store.wall_ms()) continue;
+    bool newer = false;
+    call.store.VisitStream(shard.id, keys[k], *from[k], kLast, false,
+                           [&](const StreamEntry& entry) {
+                             newer = entry.id.ms + kStablePatienceMs < call.store.wall_ms();
+                             return false;
+                           });
+    if (!newer) continue;
+    const NodeId node = call.leaderless.StableWaitsFor(shard);
+    const auto known = call.context.map->nodes.find(node);
+    call.reply.Error(
+        Error{ErrorCode::kTooFewReplicas, Outcome::kNotApplied,
+              fmt::format("node {} has not said for {} s what it has, and may have older entries "
+                          "than those here; "
+                          "COTERIE FRESH ON reads them all the same",
+                          known == call.context.map->nodes.end() ? fmt::format("#{}", node.value)
+                                                                 : known->second.name,
+                          stable_ms == 0 ? 0 : (call.store.wall_ms() - stable_ms) / 1000)});
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -301,6 +335,7 @@ void XRead(CellCall& call) {
       out.resize(before);
     }
   }
+  if (streams == 0 && !call.context.fresh && SaysWhatItWaitsFor(call, keys, from)) return;
   if (streams == 0) return call.reply.NullArray();
   std::string header;
   Reply first(header, call.reply.protocol());

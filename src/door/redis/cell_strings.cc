@@ -123,15 +123,11 @@ std::optional<SetOptions> ParseSet(CellCall& call) {
 void Assign(CellCall& call, std::string_view key, std::string_view value,
             const SetOptions& options) {
   const std::uint64_t now = call.store.wall_ms();
-  Status removable;
   const auto make = [&](cells::Edit& edit) {
-    removable = edit.CheckRemoval(key);
-    if (!removable) return;
     edit.SetString(key, value, options.keep_expiry);
     if (options.expires_at_ms) cell_keys::ExpireIn(edit, key, *options.expires_at_ms, now);
   };
   if (!call.Write(key, make)) return;
-  if (!removable) return call.reply.Error(removable.error());
   call.reply.Ok();
 }
 
@@ -170,15 +166,10 @@ void MSet(CellCall& call) {
   if (call.size() % 2 == 0)
     return call.reply.Error("ERR wrong number of arguments for 'mset' command");
   // All of one shard: the caller splits by shard.
-  Status removable;
   const auto make = [&](cells::Edit& edit) {
-    for (std::size_t i = 1; i + 1 < call.size() && removable; i += 2)
-      removable = edit.CheckRemoval(call[i]);
-    if (!removable) return;
     for (std::size_t i = 1; i + 1 < call.size(); i += 2) edit.SetString(call[i], call[i + 1]);
   };
   if (!call.Write(call[1], make)) return;
-  if (!removable) return call.reply.Error(removable.error());
   call.reply.Ok();
 }
 

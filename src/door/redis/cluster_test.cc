@@ -48,6 +48,66 @@ class TwoNodes : public DoorTest {
   }
 };
 
+// A set that is too large for one mutation is deleted at once for who reads; a write to it waits
+// until its last part is gone, also one that comes by way of another node.
+TEST_F(TwoNodes, LargeObjectsAreRemovedInParts) {
+  const std::string key = KeyOn(1);
+  Client one(world, NodeId(1)), two(world, NodeId(2));
+  for (int part = 0; part < 3; ++part) {
+    std::string add = "SADD " + key;
+    for (int i = 0; i < 4000; ++i) add += " " + std::to_string(part) + ":" + std::to_string(i);
+    EXPECT_EQ(one.Ask(add), ":4000");
+  }
+  machine(1).leaderless.hold_removals = true;
+  EXPECT_EQ(two.Ask("DEL " + key + " none"), ":1");
+  EXPECT_EQ(one.Ask("EXISTS " + key), ":0");
+  EXPECT_EQ(one.Ask("SCARD " + key), ":0");
+  EXPECT_EQ(one.Ask("DBSIZE"), ":0");
+  EXPECT_EQ(one.Ask("SADD " + key + " new"), "(none)");
+  EXPECT_EQ(two.Ask("SET " + key + " v EX 100"), "(none)");
+  machine(1).leaderless.RemoveHidden();
+  one.Run(30ms);
+  EXPECT_EQ(one.Take(), ":1");
+  two.Run(30ms);
+  EXPECT_EQ(two.Take(), "+OK");
+  EXPECT_EQ(one.Ask("GET " + key), "\"v\"");
+  EXPECT_EQ(one.Ask({"HSET", "{" + key + "}h", "a", std::string(20 << 20, 'x'), "b",
+                     std::string(20 << 20, 'y')})
+                .substr(0, 13),
+            "-COT COT-3004");
+  EXPECT_EQ(one.Ask("EXISTS {" + key + "}h"), ":0");
+}
+
+/// Three nodes; all shards of `crdt` have replicas on the second and the third.
+class TwoOfThree : public DoorTest {
+ protected:
+  TwoOfThree() {
+    keyspace::Promise promise = LeaderlessPromise("crdt", kCrdt, 0);
+    promise.read = 2;
+    control.Add(promise, {NodeId(2), NodeId(3)}, 2);
+    Start(3);
+    for (const auto& each : machines) each->leaderless.Follow();
+  }
+};
+
+// A node without a replica asks the same one as long as that answers; of one that is late another
+// is asked as well, soon, and from then on.
+TEST_F(TwoOfThree, LateReplicasAreGoneAround) {
+  Client one(world, NodeId(1));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(one.Ask("GET k"), "(nil)");
+  StandInLeaderless& second = machine(2).leaderless;
+  StandInLeaderless& third = machine(3).leaderless;
+  EXPECT_EQ(second.refreshed.size(), 20u);
+  second.hold_refreshes = true;
+  EXPECT_EQ(one.Ask("GET k"), "(none)");
+  one.Run(150ms);
+  EXPECT_EQ(one.Take(), "(nil)");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(one.Ask("GET k"), "(nil)");
+  EXPECT_EQ(third.refreshed.size(), 21u);
+  EXPECT_EQ(second.refreshed.size(), 21u);
+  second.Acknowledge();
+}
+
 // Whichever node a client is connected to, every key is there: commands on one key go to its
 // replica, those that can be split are, and those about the whole keyspace ask every shard.
 TEST_F(TwoNodes, EveryNodeServesEveryKey) {

@@ -11,8 +11,10 @@ namespace coterie::door::redis {
 namespace {
 
 constexpr std::uint64_t kVersion = 1;
-/// A read is asked of the next replica after so long.
-constexpr Duration kReadPatience = 1s;
+/// A replica that has not answered for so long is late: a read is asked of the next one as well.
+constexpr Duration kReadPatience = 100ms;
+constexpr Duration kLongReadPatience = 1s;  // of what is about all keys of a shard
+constexpr std::size_t kPreferredMax = 1u << 16;
 
 bool IsLeaderless(const placement::Keyspace& keyspace) {
   return keyspace.promise.replication == keyspace::Replication::kLeaderless;
@@ -98,10 +100,10 @@ runtime::Task<Result<std::string>> Router::Ask(NodeId to, std::string body, Inst
   Result<std::string> answer =
       co_await transport_->Call(to, node::Method::kRedisCommand, std::move(body), deadline);
   if (detector_ != nullptr) {
-    const bool late = !answer && answer.error().code == ErrorCode::kTimedOut;
-    if (late) {
+    const auto is = [&](ErrorCode code) { return !answer && answer.error().code == code; };
+    if (is(ErrorCode::kTimedOut)) {
       detector_->OnLate(to);
-    } else {
+    } else if (!is(ErrorCode::kConnectFailed) && !is(ErrorCode::kConnectionClosed)) {
       detector_->OnAnswer(to, world_.Now() - asked);
     }
   }
@@ -110,7 +112,15 @@ runtime::Task<Result<std::string>> Router::Ask(NodeId to, std::string body, Inst
 
 std::vector<NodeId> Router::OthersOf(const placement::Keyspace& keyspace,
                                      const placement::Shard& shard) const {
-  if (IsLeaderless(keyspace) && leaderless_ != nullptr) return leaderless_->Others(shard);
+  if (IsLeaderless(keyspace) && leaderless_ != nullptr) {
+    std::vector<NodeId> others = leaderless_->Others(shard);
+    // Another replica may not have yet what clients of this node were shown, or wrote, at the last.
+    const auto preferred = preferred_.find(shard.id);
+    if (preferred == preferred_.end() || IsSuspected(preferred->second)) return others;
+    const auto found = std::ranges::find(others, preferred->second);
+    if (found != others.end()) std::rotate(others.begin(), found, found + 1);
+    return others;
+  }
   std::vector<NodeId> others;
   for (const placement::ShardReplica& replica : shard.replicas)
     if (replica.node != self_ && replica.phase == placement::Phase::kActive)
@@ -119,6 +129,14 @@ std::vector<NodeId> Router::OthersOf(const placement::Keyspace& keyspace,
     std::ranges::sort(others, {},
                       [this](NodeId node) { return std::pair(detector_->Cost(node), node); });
   return others;
+}
+
+bool Router::IsSuspected(NodeId node) const {
+  if (!transport_->connected(node)) return true;
+  if (detector_ == nullptr) return false;
+  return std::ranges::any_of(detector_->view(), [&](const node::NodeHealth& of) {
+    return of.node == node && (of.route_around || of.health != node::Health::kAlive);
+  });
 }
 
 runtime::Task<std::string> Router::PassOn(Context context, OwnedWords words) {
@@ -146,20 +164,57 @@ runtime::Task<Result<std::string>> Router::Forward(placement::Shard shard, Conte
                                  .whole_keyspace = whole_keyspace,
                                  .operation = context.operation,
                                  .words = std::move(words)};
-  const std::string body = Encode(command);
-  const std::vector<NodeId> replicas = OthersOf(*context.keyspace, shard);
-  std::optional<Error> last;
-  for (std::size_t i = 0; i < replicas.size() && world_.Now() < context.deadline; ++i) {
-    const bool may_ask_next = !writes && i + 1 < replicas.size();
-    const Instant patience = world_.Now() + kReadPatience;
-    const Instant until = may_ask_next ? std::min(context.deadline, patience) : context.deadline;
-    Result<std::string> answer = co_await Ask(replicas[i], body, until);
-    if (answer) co_return answer;
-    last = answer.error();
-    if (writes && last->outcome == Outcome::kUnknown) co_return std::unexpected(*last);
+  Asking asking(world_.executor());
+  asking.shard = shard.id;
+  asking.body = Encode(command);
+  asking.replicas = OthersOf(*context.keyspace, shard);
+  asking.writes = writes;
+  asking.patience = whole_keyspace ? kLongReadPatience : kReadPatience;
+  asking.deadline = context.deadline;
+  co_return co_await AskOneOf(&asking);
+}
+
+/// Asks the replicas in order: the next when one has refused or, for what only reads, is late. The
+/// first answer counts.
+runtime::Task<Result<std::string>> Router::AskOneOf(Asking* asking) {
+  runtime::Scope scope;  // ends before this returns, with whoever has not answered
+  std::size_t next = 0;
+  const auto ask_next = [&] { scope.Spawn(AskFor(asking, asking->replicas[next++])); };
+  while (!asking->answer) {
+    const bool maybe = asking->writes && asking->last && asking->last->outcome == Outcome::kUnknown;
+    if (maybe) co_return std::unexpected(*asking->last);
+    const bool more = next < asking->replicas.size();
+    if (asking->waiting.empty()) {
+      const bool refused = asking->last && asking->last->code != ErrorCode::kConnectFailed;
+      if (!more && refused) co_return std::unexpected(*asking->last);
+      if (!more)
+        co_return Fail(ErrorCode::kTooFewReplicas, "No replica of the shard can be reached.");
+      ask_next();
+      continue;
+    }
+    const Instant now = world_.Now();
+    const bool in_time = co_await asking->changed.WaitUntil(now + asking->patience);
+    if (in_time || asking->answer) continue;
+    for (const NodeId node : asking->waiting)
+      if (detector_ != nullptr) detector_->OnLate(node);
+    asking->patience = std::min(2 * asking->patience, kLongReadPatience);
+    if (more && !asking->writes) ask_next();
   }
-  if (last) co_return std::unexpected(*last);
-  co_return Fail(ErrorCode::kTooFewReplicas, "No replica of the key's shard can be asked.");
+  co_return std::move(*asking->answer);
+}
+
+runtime::Task<void> Router::AskFor(Asking* asking, NodeId node) {
+  asking->waiting.insert(node);
+  Result<std::string> answer = co_await Ask(node, asking->body, asking->deadline);
+  asking->waiting.erase(node);
+  if (!answer) {
+    asking->last = answer.error();
+  } else if (!asking->answer) {
+    asking->answer = std::move(*answer);
+    if (preferred_.size() >= kPreferredMax) preferred_.clear();
+    preferred_[asking->shard] = node;
+  }
+  asking->changed.NotifyAll();
 }
 
 runtime::Task<Result<std::string>> Router::Serve(std::string body, Instant deadline) {

@@ -1,7 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "door/redis/command.h"
@@ -9,6 +13,8 @@
 #include "node/failure_detector.h"
 #include "node/leaderless/leaderless.h"
 #include "node/transport.h"
+#include "runtime/scope.h"
+#include "runtime/sync.h"
 #include "runtime/task.h"
 #include "runtime/world.h"
 
@@ -60,6 +66,23 @@ class Router final : public Forwarder {
   runtime::Task<Result<std::string>> Serve(std::string body, Instant deadline);
 
  private:
+  /// A command on its way: of whom it was asked, and what came.
+  struct Asking {
+    explicit Asking(runtime::Executor& executor) : changed(executor) {}
+    ShardId shard;
+    std::string body;
+    std::vector<NodeId> replicas;
+    bool writes = false;
+    Duration patience{};
+    Instant deadline{};
+    std::set<NodeId> waiting;
+    std::optional<std::string> answer;
+    std::optional<Error> last;
+    runtime::Notification changed;
+  };
+  runtime::Task<Result<std::string>> AskOneOf(Asking* asking);
+  runtime::Task<void> AskFor(Asking* asking, NodeId node);
+  bool IsSuspected(NodeId node) const;
   runtime::Task<Result<std::string>> Ask(NodeId to, std::string body, Instant deadline);
   /// Active replicas elsewhere, the best to ask first.
   std::vector<NodeId> OthersOf(const placement::Keyspace& keyspace,
@@ -73,6 +96,8 @@ class Router final : public Forwarder {
   node::FailureDetector* detector_;
   FindExecutor find_;
   std::uint64_t forwarded_ = 0;
+  /// Who answered last for a shard: asked first as long as it is not suspected.
+  std::map<ShardId, NodeId> preferred_;
 };
 
 }  // namespace coterie::door::redis

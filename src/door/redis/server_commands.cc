@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "clock/wall_interval.h"
 #include "door/redis/door_state.h"
 #include "door/redis/text.h"
 #include "node/control.h"
@@ -67,8 +68,7 @@ void Help(const Command& command, Reply& reply) {
 }
 
 void Time(DoorState& door, Reply& reply) {
-  const WallInterval now = door.world.WallNow();
-  const std::int64_t us = (now.earliest_ns / 2 + now.latest_ns / 2) / 1000;
+  const std::int64_t us = clock::MiddleUs(door.world.WallNow());
   reply.Array(2);
   reply.Bulk(Number(us / 1000000));
   reply.Bulk(Number(us % 1000000));

@@ -87,6 +87,7 @@ class StandInLeaderless final : public node::Leaderless {
   // What tests set.
   bool hold = false;            ///< tickets wait for Acknowledge
   bool hold_refreshes = false;  ///< until Acknowledge
+  bool hold_removals = false;   ///< of large objects, until RemoveHidden
   std::optional<Error> acknowledge_error;
   std::optional<Error> write_error;
   std::optional<clock::HybridTime> stable;  ///< nullopt: everything
@@ -95,6 +96,18 @@ class StandInLeaderless final : public node::Leaderless {
   void Acknowledge() {
     hold = hold_refreshes = false;
     acknowledged_.NotifyAll();
+  }
+  /// Ends the removals that go in parts.
+  void RemoveHidden() {
+    for (const auto& [shard, key] : std::exchange(hidden_, {})) {
+      std::optional<std::string> after = std::string();
+      while (after) {
+        const auto part = [&](cells::Edit& edit) {
+          after = edit.RemovePart(key, *after, nullptr, 5000);
+        };
+        COT_ASSERT(WriteStamped(shard, clock_.Next(world_.WallNow()), part).has_value());
+      }
+    }
   }
   /// Opens the shards of the map that are this node's.
   void Follow() {
@@ -183,11 +196,17 @@ class StandInLeaderless final : public node::Leaderless {
     const clock::Actor actor = clock::MakeActor(self_, 1);
     cells::Edit edit(store_, shard.id, {actor, counters_[shard.id] + 1}, time);
     make(edit);
+    if (const Status refused = edit.refused(); !refused) {
+      edit.Cancel();
+      return std::unexpected(refused.error());
+    }
     if (edit.empty()) return node::WriteTicket{};
+    for (const std::string& key : edit.hidden()) hidden_.emplace_back(shard, key);
     ++counters_[shard.id];
     ++writes;
     const cells::Mutation mutation = edit.Take();
     COT_ASSERT(!mutation.cells.empty());
+    if (!hold_removals) RemoveHidden();
     const bool at_once = !hold && !acknowledge_error;
     return node::WriteTicket{at_once ? 0 : ++tickets_};
   }
@@ -200,6 +219,7 @@ class StandInLeaderless final : public node::Leaderless {
   cells::Store store_;
   clock::HybridClock clock_;
   std::map<ShardId, std::uint64_t> counters_;
+  std::vector<std::pair<placement::Shard, std::string>> hidden_;
   std::uint64_t tickets_ = 0;
   Conflicts conflicts_;
   runtime::Notification acknowledged_;

@@ -27,7 +27,11 @@ Object& Edit::State::Open(std::string_view key) {
   Object& object = store.Load(shard, key);
   if (object.rest == nullptr) return object;
   if (store.IsExpired(object)) {
-    EraseAll(object);
+    if (Fits(object)) {
+      EraseAll(object);
+    } else {
+      Refuse(ErrorCode::kBeingRemoved, std::to_string(object.counts().live()) + " cells are left");
+    }
   } else if (!object.counted && object.rest->singleton(Kind::kExpiry).live()) {
     Remove(store.Locate(object, Kind::kExpiry, {}));
   }
@@ -36,19 +40,32 @@ Object& Edit::State::Open(std::string_view key) {
 
 void Edit::State::Enter(const Place& place, crdt::Cell delta) {
   crdt::Cell& cell = *place.cell;
+  if (!refused) return store.Recount(*place.object);
   if (cell.context.Get(dot.actor) == dot.counter) return Amend(place, std::move(delta));
-  std::string bytes;
-  bytes.reserve(CellBytes(delta) + 16);
-  crdt::Encode(delta, bytes);
-  mutation.cells.push_back({.key = place.cell_key(), .delta = std::move(bytes)});
+  std::string encoded;
+  encoded.reserve(CellBytes(delta) + 16);
+  crdt::Encode(delta, encoded);
+  std::string key = place.cell_key();
+  if (!TakeRoom(key.size() + encoded.size())) return store.Recount(*place.object);
+  mutation.cells.push_back({.key = std::move(key), .delta = std::move(encoded)});
   const Before before = store.Look(place);
   // What replaces all that was seen is the new cell: joining would only find that out.
   if (cell.removed.empty() && delta.removed.empty() && delta.context.Covers(cell.context)) {
-    cell = std::move(delta);
+    undo.emplace_back(place, std::exchange(cell, std::move(delta)));
   } else {
+    undo.emplace_back(place, cell);
     crdt::Join(cell, std::move(delta), crdt::Merge::kKeepAll);
   }
   Settle(place, before);
+}
+
+/// Counts what a cell adds to the mutation; false: that is more than one may have.
+bool Edit::State::TakeRoom(std::size_t cell_bytes) {
+  constexpr std::size_t kLengthsBytesMax = 20;
+  bytes += cell_bytes + kLengthsBytesMax;
+  if (bytes <= kBytesMax) return true;
+  Refuse(ErrorCode::kTooLarge, "a command may change cells of 31 MiB, names and keys included");
+  return false;
 }
 
 void Edit::State::Settle(const Place& place, const Before& before) {
@@ -63,12 +80,13 @@ void Edit::State::Amend(const Place& place, crdt::Cell later) {
   }
   const auto at = places.find(place.cell_key());
   COT_ASSERT(at != places.end());
-  std::string& bytes = mutation.cells[at->second].delta;
-  auto delta = crdt::Decode(bytes);
+  std::string& encoded = mutation.cells[at->second].delta;
+  auto delta = crdt::Decode(encoded);
   COT_ASSERT(delta.has_value());
   const Before before = store.Look(place);
   crdt::Amend(*place.cell, *delta, std::move(later), dot);
-  bytes = crdt::Encode(*delta);
+  encoded = crdt::Encode(*delta);
+  (void)TakeRoom(encoded.size());
   Settle(place, before);
 }
 
@@ -110,6 +128,12 @@ bool Edit::State::EraseOthers(Object& object) {
     any = true;
   }
   if (object.rest->counts.live() == 0) return any;
+  if (!Fits(object)) {
+    Refuse(ErrorCode::kTooLarge, "to replace that object would remove " +
+                                     std::to_string(object.counts().live()) +
+                                     " cells: delete it first");
+    return any;
+  }
   store.Complete(object);
   Collection& rest = *object.rest;
   for (auto at = rest.elements.begin(); at != rest.elements.end(); ++at) {
@@ -218,35 +242,6 @@ Result<std::int64_t> Edit::Increment(std::string_view key, std::int64_t amount,
     state.Add(store.Locate(object, Kind::kCounter, {}), amount);
   }
   return total;
-}
-
-bool Edit::RemoveKey(std::string_view key) {
-  State& state = *state_;
-  state.store.Trim();
-  Object& object = state.store.Load(state.shard, key);
-  const bool visible = !state.store.IsExpired(object);
-  return state.EraseAll(object) && visible;
-}
-
-void Edit::RemoveExpired(std::string_view key) {
-  State& state = *state_;
-  state.store.Trim();
-  Object& object = state.store.Load(state.shard, key);
-  if (state.store.IsExpired(object)) state.EraseAll(object);
-}
-
-Status Edit::CheckRemoval(std::string_view key) {
-  State& state = *state_;
-  state.store.Trim();
-  const Object& object = state.store.Load(state.shard, key);
-  const Counts& counts = object.counts();
-  // A removal of a cell names it and its context: some 24 bytes beside the names.
-  const std::uint64_t bytes = counts.element_bytes + counts.live() * (object.key.size() + 32);
-  if (counts.live() <= kRemovalCellsMax && bytes <= kRemovalBytesMax) return Ok();
-  return Fail(ErrorCode::kTooLarge, "to remove that object at once would take " +
-                                        std::to_string(counts.live()) + " cells; the limit is " +
-                                        std::to_string(kRemovalCellsMax) +
-                                        " cells or 16 MiB: remove its elements piece by piece");
 }
 
 void Edit::SetExpiry(std::string_view key, std::optional<std::uint64_t> at_ms) {

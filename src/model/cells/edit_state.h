@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "model/cells/state.h"
 
@@ -34,6 +35,9 @@ struct Edit::State {
   void Add(const Place& place, std::int64_t amount);
   void AddReal(const Place& place, double amount);
   void Enter(const Place& place, crdt::Cell delta);
+  bool TakeRoom(std::size_t cell_bytes);
+  bool Fits(const Object& object) const;
+  void Refuse(ErrorCode code, std::string why);
   void Settle(const Place& place, const Before& before);
   /// The cell was changed by this edit already.
   void Amend(const Place& place, crdt::Cell later);
@@ -57,6 +61,11 @@ struct Edit::State {
   Mutation mutation;
   bool finished = false;
   std::uint64_t stream_entries = 0;
+  std::size_t bytes = 64;  ///< of the mutation, at most; its head included
+  Status refused;          ///< then nothing is changed any more
+  /// What each changed cell was.
+  std::vector<std::pair<Place, crdt::Cell>> undo;
+  std::vector<std::string> hidden;
   /// Where in the mutation a cell is; made when a cell is first changed again.
   std::unordered_map<std::string, std::size_t> places;
 };

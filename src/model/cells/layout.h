@@ -63,6 +63,7 @@ void PutOrderedDouble(std::string& out, double value);
 std::optional<double> GetOrderedDouble(std::string_view& in);
 
 // Values inside cells.
+constexpr std::uint64_t kHidden = 0;  ///< the deadline of what was removed and has cells left
 constexpr std::uint64_t kNever = ~std::uint64_t{0};  ///< the deadline of PERSIST
 std::string EncodeFixed(std::uint64_t value);        ///< 8 bytes whose order is the numbers'
 std::uint64_t DecodeFixed(std::string_view value);   ///< requires: 8 bytes

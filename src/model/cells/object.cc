@@ -60,6 +60,7 @@ bool Object::HasHll() const {
 }
 
 bool Object::HasData(Policy policy) const {
+  if (rest != nullptr && Deadline(policy) == kHidden) return false;
   if (HasString(policy)) return true;
   return rest != nullptr && (rest->counts.live() > 0 || rest->singleton(Kind::kHll).live());
 }

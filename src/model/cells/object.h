@@ -101,7 +101,7 @@ struct Object {
 
   bool HasString(Policy policy) const;  ///< assigned or counted
   bool HasHll() const;
-  bool HasData(Policy policy) const;
+  bool HasData(Policy policy) const;  ///< and is not hidden for its removal
   /// nullopt: none, or "never".
   std::optional<std::uint64_t> Deadline(Policy policy) const;
   /// Neither a cell nor a count: no record is needed.

@@ -150,6 +150,16 @@ Result<bool> Store::Purge(ShardId id, const VersionVector& stable, std::size_t c
 
 namespace {
 
+/// Lets the engine have what changed in a range: of one object, if it is within one.
+bool PushRange(Store::State& state, Shard& shard, std::string_view from, std::string_view to) {
+  std::string scratch;
+  std::string_view rest = from;
+  const auto key = GetEscaped(rest, scratch);
+  if (!key || to.empty() || to > Store::CellsOf(*key).second) return state.Push(shard);
+  Object* object = shard.objects.Find(*key);
+  return object == nullptr || object->edited || state.Push(*object);
+}
+
 /// The cells of one engine record: those of a key record, or one element.
 template <class Visit>
 Status VisitRecord(std::string_view cell_key, std::string_view value, Visit visit) {
@@ -179,7 +189,7 @@ Status Store::VisitCells(ShardId id, std::string from, std::string to,
                          const std::function<bool(std::string_view, std::string_view)>& visit) {
   State& state = *state_;
   Shard* shard = state.FindShard(id);
-  if (shard == nullptr || !state.Push(*shard)) return state.failure;
+  if (shard == nullptr || !PushRange(state, *shard, from, to)) return state.failure;
   // Singletons lie in a record before them.
   std::string scratch;
   std::string_view rest = from;

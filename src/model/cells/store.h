@@ -178,6 +178,13 @@ class Store {
   std::vector<std::string> Keys(ShardId shard, std::string_view after, std::size_t max);
   /// Objects there are, those included whose time has come and that are not removed yet. O(1).
   std::uint64_t KeyCount(ShardId shard);
+  /// How an object with a deadline goes.
+  struct Leaving {
+    bool parts = false;   ///< too large for one mutation
+    bool hidden = false;  ///< a RemoveKey did so
+    std::uint64_t since_ms = 0;
+  };
+  Leaving LeavingOf(ShardId shard, std::string_view key);
   /// Objects whose time has come, at most `max`, oldest deadline first; they stay until an edit
   /// removes them.
   std::vector<std::string> Expired(ShardId shard, std::size_t max);
@@ -209,15 +216,20 @@ class Edit {
   /// name already, here or elsewhere, is not made again. Answers the new local value.
   Result<std::int64_t> Increment(std::string_view key, std::int64_t amount,
                                  std::string_view operation = {});
-  /// Removes what is seen of the object. False: there was nothing.
+  /// Removes what is seen of the object. False: there was nothing. What is too large for this
+  /// mutation, which names every cell, is hidden instead, from all readers at once, by a deadline
+  /// that is past for every clock; the driver is to remove it with RemovePart.
   bool RemoveKey(std::string_view key);
-  /// The same if its time has come; else nothing.
+  /// The same if its time has come; else nothing. What is too large is left to RemovePart.
   void RemoveExpired(std::string_view key);
-  /// Whether RemoveKey, or SetString over it, makes a mutation of a size that can be sent: it has
-  /// every element that is removed. Error kTooLarge (not applied) above these.
-  static constexpr std::uint64_t kRemovalCellsMax = 100'000;
-  static constexpr std::uint64_t kRemovalBytesMax = 16u << 20;
-  Status CheckRemoval(std::string_view key);
+  static constexpr std::uint64_t kRemovedMax = 10'000;  ///< cells that removals name, about
+  const std::vector<std::string>& hidden() const;       ///< by RemoveKey
+  /// Removes up to `cells_max` elements of an object whose time has come or that was hidden, in the
+  /// order of its cells; at the end its deadline, too. With `seen`, what that covers only: an
+  /// element that was added without knowledge of the removal stays. First with `after` "", then
+  /// with what it answered; nullopt: all is done.
+  std::optional<std::string> RemovePart(std::string_view key, std::string_view after,
+                                        const VersionVector* seen, std::size_t cells_max);
   /// `at_ms` nullopt: lives on until deleted (PERSIST), which wins over every deadline.
   void SetExpiry(std::string_view key, std::optional<std::uint64_t> at_ms);
 
@@ -238,6 +250,13 @@ class Edit {
   bool StreamRemove(std::string_view key, StreamId id);
 
   bool empty() const;
+  /// Why nothing more is changed: kTooLarge (the mutation would be of more than kBytesMax bytes, or
+  /// replace an object that is too large for that), kBeingRemoved (an object whose time has come is
+  /// removed in parts; soon it is gone). Then it is to be cancelled.
+  const Status& refused() const;
+  static constexpr std::size_t kBytesMax = 31u << 20;
+  /// Takes back all that was changed; the dot is free.
+  void Cancel();
   /// The mutation; its dot is in the applied vector from here on. Requires: not empty. Once.
   Mutation Take();
 

@@ -467,18 +467,187 @@ TEST(Cache, WantsWriteBackAtItsBound) {
   EXPECT_EQ(replica.store->journal_position(), LogIndex(replica.journal.size()));
 }
 
-// Removing an object of very many elements at once is refused before it is begun.
-TEST(Edits, RemovalIsBounded) {
+std::uint64_t DigestOf(Replica& replica) { return replica.store->Digest(kShard).value(); }
+
+// Reading the cells of one object gives the engine that object's, not all that wait.
+TEST(Cache, ReadingAnObjectPushesThatAlone) {
   Replica replica(NodeId(1), Policy::kCrdt, {});
-  replica.Do(Ms(1), [](Edit& edit) {
-    const std::string big(1 << 20, 'x');
-    for (int i = 0; i < 17; ++i) edit.SetAdd("set", big + std::to_string(i));
-    EXPECT_EQ(edit.CheckRemoval("set").error().code, ErrorCode::kTooLarge);
-    edit.SetRemove("set", big + "0");
-    edit.SetRemove("set", big + "1");
-    EXPECT_TRUE(edit.CheckRemoval("set").has_value());
-    EXPECT_TRUE(edit.CheckRemoval("absent").has_value());
-  });
+  for (int i = 0; i < 100; ++i) {
+    replica.Do(Ms(1), [i](Edit& edit) { edit.SetAdd("k" + std::to_string(i), "m"); });
+  }
+  const std::size_t before = replica.engine.content().size();
+  const auto [first, last] = Store::CellsOf("k7");
+  int cells = 0;
+  for (const auto& [from, to] :
+       {std::pair(first, last), std::pair(first + "\x21m", first + "\x21n")}) {
+    ASSERT_TRUE(
+        replica.store->VisitCells(kShard, from, to, [&](std::string_view, std::string_view) {
+          ++cells;
+          return true;
+        }));
+  }
+  EXPECT_EQ(cells, 2);
+  EXPECT_EQ(replica.engine.content().size(), before + 2);  // a record and a member
+  replica.WriteBack();
+  EXPECT_EQ(replica.engine.content().size(), before + 200 + 2);  // and a vector, and a position
+}
+
+/// Removes what is hidden under `key`, in parts of 3000; answers how many it took.
+int RemoveInParts(Replica& replica, const std::string& key, const VersionVector* seen) {
+  std::optional<std::string> after = std::string();
+  int parts = 0;
+  for (; after; ++parts) {
+    replica.Do(Ms(5), [&](Edit& edit) { after = edit.RemovePart(key, *after, seen, 3000); });
+  }
+  return parts;
+}
+
+// An object that is too large for one mutation is gone for readers at once, and what was added
+// without knowledge of its removal is there when all else has gone.
+TEST(Edits, LargeObjectsGoInParts) {
+  for (const Policy policy : {Policy::kCrdt, Policy::kLww}) {
+    Pair pair(policy);
+    pair.a.Do(Ms(1), [](Edit& edit) {
+      for (int i = 0; i < 10'001; ++i) edit.SetAdd("set", "m" + std::to_string(i));
+      edit.HashSet("set", "field", "v");
+    });
+    pair.Exchange();
+    pair.a.WriteBack();
+    const std::string hid = pair.a.Do(Ms(2), [](Edit& edit) {
+      EXPECT_TRUE(edit.RemoveKey("set"));
+      EXPECT_EQ(edit.hidden().size(), 1u);
+    });
+    EXPECT_LT(hid.size(), 200u);
+    const VersionVector seen = pair.a.applied();
+    pair.b.Do(Ms(3), [](Edit& edit) { edit.SetAdd("set", "new"); });
+    pair.Exchange();
+    for (Replica* each : {&pair.a, &pair.b}) {
+      EXPECT_EQ(each->store->TypeOf(kShard, "set"), ObjectType::kNone);
+      EXPECT_EQ(each->store->KeyCount(kShard), 0u);
+      EXPECT_TRUE(each->store->Keys(kShard, "", 10).empty());
+      EXPECT_TRUE(each->store->LeavingOf(kShard, "set").hidden);
+    }
+    {
+      Edit edit(*pair.a.store, kShard, pair.a.NextDot(), Ms(4));
+      edit.SetAdd("set", "later");
+      ASSERT_FALSE(edit.refused().has_value());
+      EXPECT_EQ(edit.refused().error().code, ErrorCode::kBeingRemoved);
+      edit.Cancel();
+    }
+    EXPECT_EQ(RemoveInParts(pair.a, "set", &seen), 4);
+    pair.Exchange();
+    for (Replica* each : {&pair.a, &pair.b}) {
+      EXPECT_EQ(each->store->Size(kShard, "set", ObjectType::kSet), 1u);
+      EXPECT_TRUE(each->store->SetContains(kShard, "set", "new"));
+      EXPECT_EQ(each->store->Size(kShard, "set", ObjectType::kHash), 0u);
+      EXPECT_EQ(each->store->KeyCount(kShard), 1u);
+    }
+    pair.a.Do(Ms(6), [](Edit& edit) { edit.SetExpiry("set", 1000); });
+    pair.Exchange();
+    for (Replica* each : {&pair.a, &pair.b}) {
+      each->store->SetWallMs(1000);
+      EXPECT_FALSE(each->store->LeavingOf(kShard, "set").parts);
+    }
+    EXPECT_EQ(RemoveInParts(pair.b, "set", nullptr), 1);
+    pair.Exchange();
+    EXPECT_EQ(DigestOf(pair.a), DigestOf(pair.b));
+    EXPECT_EQ(pair.a.store->KeyCount(kShard), 0u);
+  }
+}
+
+// What one mutation may not hold is refused, and nothing of it stays.
+TEST(Edits, TheTooLargeIsRefused) {
+  Replica replica(NodeId(1), Policy::kCrdt, {});
+  replica.Do(Ms(1), [](Edit& edit) { edit.SetString("k", "old"); });
+  const auto digest = DigestOf(replica);
+  const std::string big(8 << 20, 'x');
+  for (int what = 0; what < 3; ++what) {
+    Edit edit(*replica.store, kShard, replica.NextDot(), Ms(2));
+    edit.SetString("k", "new");
+    edit.SetAdd("set", "m");
+    for (int i = 0; i < 5; ++i) {
+      const std::string name = std::to_string(i);
+      if (what == 0) edit.SetString("s" + name, big);
+      if (what == 1) edit.HashSet("h", name, big);
+      if (what == 2) edit.SetAdd("set", big + name);
+    }
+    ASSERT_FALSE(edit.refused().has_value());
+    EXPECT_EQ(edit.refused().error().code, ErrorCode::kTooLarge);
+    edit.Cancel();
+    EXPECT_EQ(DigestOf(replica), digest);
+    EXPECT_EQ(replica.store->KeyCount(kShard), 1u);
+    EXPECT_EQ(replica.store->GetString(kShard, "k"), "old");
+  }
+}
+
+// A store in which edits are cancelled in between is one in which they were never begun.
+TEST(Edits, CancelledEditsLeaveNothing) {
+  for (const Policy policy : {Policy::kCrdt, Policy::kLww, Policy::kSiblings}) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      Random random(seed);
+      const StoreOptions options{.cache_bytes_max = 2000, .whole_cells_max = 4};
+      Replica plain(NodeId(1), policy, options);
+      Replica other(NodeId(1), policy, options);
+      const auto change = [](Edit& edit, std::uint64_t with) {
+        Random draws(with);
+        for (std::uint64_t n = 1 + draws.Below(6); n > 0; --n) {
+          const std::string key = "k" + std::to_string(draws.Below(4));
+          const std::string name = "e" + std::to_string(draws.Below(12));
+          switch (draws.Below(9)) {
+            case 0:
+              edit.SetString(key, name);
+              break;
+            case 1:
+              edit.RemoveKey(key);
+              break;
+            case 2:
+              (void)edit.Increment(key, 3);
+              break;
+            case 3:
+              edit.SetAdd(key, name);
+              break;
+            case 4:
+              edit.SetRemove(key, name);
+              break;
+            case 5:
+              edit.HashSet(key, name, "v");
+              break;
+            case 6:
+              edit.SortedSetAdd(key, name, static_cast<double>(draws.Below(9)));
+              break;
+            case 7:
+              edit.SortedSetIncrement(key, name, 0.5);
+              break;
+            default:
+              edit.SetExpiry(key, 1 + draws.Below(50));
+              break;
+          }
+        }
+      };
+      for (std::uint64_t step = 1; step <= 120; ++step) {
+        if (random.Chance(0.5)) {
+          Edit edit(*other.store, kShard, other.NextDot(), Ms(step));
+          change(edit, random.Below(1000));
+          edit.Cancel();
+        }
+        const std::uint64_t with = random.Below(1000);
+        for (Replica* each : {&plain, &other}) {
+          each->store->SetWallMs(step / 3);
+          each->Do(Ms(step), [&](Edit& edit) { change(edit, with); });
+        }
+        ASSERT_EQ(plain.journal, other.journal);
+        if (random.Chance(0.2)) plain.WriteBack();
+        if (random.Chance(0.2)) other.WriteBack();
+        ASSERT_EQ(plain.store->KeyCount(kShard), other.store->KeyCount(kShard));
+        ASSERT_EQ(plain.store->tombstones(kShard), other.store->tombstones(kShard));
+        ASSERT_EQ(DigestOf(plain), DigestOf(other));
+        ASSERT_EQ(plain.store->Expired(kShard, 9), other.store->Expired(kShard, 9));
+      }
+      plain.WriteBack();
+      other.WriteBack();
+      EXPECT_EQ(plain.engine.content(), other.engine.content());
+    }
+  }
 }
 
 // Records that are not records are damage, and say so.

@@ -49,7 +49,7 @@ void LeaderlessReplicas::State::SendAccounts() {
 void LeaderlessReplicas::State::SendAccount(Link& link) {
   leaderless::Account account;
   account.from = host.actor;
-  account.time = clock.Next(Turn());
+  account.time = TimeToTell();
   const auto send = [&] {
     host.transport.Send(link.node, FrameType::kMutationAcks, leaderless::Encode(account));
     account.shards.clear();
@@ -63,12 +63,14 @@ void LeaderlessReplicas::State::SendAccount(Link& link) {
 }
 
 void LeaderlessReplicas::State::OnAccount(NodeId from, const leaderless::Account& account) {
-  const Status seen = clock.Observe(account.time, Turn());
-  if (!seen) world.log().Warn("leaderless", "node {}: {}", from.value, Describe(seen.error()));
+  NoteClock(LinkTo(from), account.time);
+  // A time that is far ahead promises nothing: once it is right again, it stamps earlier ones.
+  const bool believed = clock.Observe(account.time, Turn()).has_value();
+  const HybridTime time = believed ? account.time : HybridTime();
   for (const leaderless::Account::OfShard& of : account.shards) {
     Slot* slot = Find(of.shard);
     Remote* remote = slot == nullptr || !slot->placed ? nullptr : slot->Find(from);
-    if (remote != nullptr) Hear(from, *slot, *remote, account.time, of);
+    if (remote != nullptr) Hear(from, *slot, *remote, time, of);
   }
   Link& link = LinkTo(from);
   if (link.behind) Pump(link);

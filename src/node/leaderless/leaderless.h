@@ -43,7 +43,7 @@ class Leaderless {
   /// Runs `make` on an edit of `shard` and, unless it stays empty, journals and sends what it made.
   /// The ticket is of W = `keyspace`.promise.write acknowledgements, each as durable as it says.
   /// Errors (not applied): kOverloaded (unacknowledged writes are at their bound),
-  /// kNotReplica, kClockTooFarAhead.
+  /// kNotReplica, kClockTooFarAhead, and what Edit::refused() says.
   virtual Result<WriteTicket> Write(const placement::Keyspace& keyspace,
                                     const placement::Shard& shard,
                                     const std::function<void(cells::Edit&)>& make) = 0;
@@ -65,10 +65,16 @@ class Leaderless {
                                         std::uint32_t read, Instant deadline) = 0;
   /// Every mutation stamped before this time, by any replica, is applied here.
   virtual clock::HybridTime StableTime(const placement::Shard& shard) const = 0;
+  /// The replica that StableTime waits for the most; 0: none.
+  virtual NodeId StableWaitsFor(const placement::Shard& shard) const {
+    (void)shard;
+    return {};
+  }
 
   virtual runtime::Task<Result<std::vector<ShardDigest>>> Digests(
       const placement::Keyspace& keyspace, Instant deadline) = 0;
-  /// Losers of last-writer-wins races seen on this node: how many ever, and the newest 1000.
+  /// Losers of last-writer-wins races seen on this node: how many ever, and the newest 1000, oldest
+  /// first. Each is recorded as durably as what made it lose.
   struct Conflicts {
     std::uint64_t count = 0;
     std::vector<cells::Conflict> newest;
@@ -80,6 +86,16 @@ class Leaderless {
     std::uint64_t bytes = 0;
   };
   virtual std::vector<Lag> lag(const placement::Keyspace& keyspace) const = 0;
+  /// This machine's clock, and how far it is ahead of the others'.
+  struct Clocks {
+    bool synchronized = true;
+    std::int64_t bound_ms = 0;      ///< of its error, by the system
+    std::int64_t drift_max_ms = 0;  ///< further ahead nobody is believed
+    std::uint64_t writes_refused = 0;
+    std::uint64_t mutations_refused = 0;  ///< of others
+    std::vector<std::pair<NodeId, std::int64_t>> ahead_ms;
+  };
+  virtual Clocks clocks() const { return {}; }
 };
 
 }  // namespace coterie::node

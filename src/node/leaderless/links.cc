@@ -146,6 +146,20 @@ void LeaderlessReplicas::State::WatchLinks() {
     }
     if (link.up && link.behind) Pump(link);
   }
+  for (auto& [id, slot] : slots) WatchReach(*slot);
+}
+
+void LeaderlessReplicas::State::WatchReach(Slot& slot) {
+  const std::size_t reachable =
+      slot.acks.DomainsOf([&](NodeId node) { return node == host.self || LinkTo(node).up; });
+  if (reachable < slot.reachable) slot.fewer_since = world.Now();
+  slot.reachable = reachable;
+}
+
+/// It has been known for a while that W replicas cannot be reached: who asks for them need not
+/// wait.
+bool LeaderlessReplicas::State::IsLost(const Slot& slot, std::uint32_t w) const {
+  return slot.reachable < w && world.Now() - slot.fewer_since >= options.loss_patience;
 }
 
 void LeaderlessReplicas::State::OnAcks(NodeId from, const leaderless::Acks& acks) {

@@ -7,10 +7,6 @@
 // Opening: load, replay, serve; and the end.
 namespace coterie::node {
 
-namespace {
-constexpr std::size_t kConflictsKept = 1000;
-}  // namespace
-
 LeaderlessReplicas::State::State(Host h, LeaderlessOptions o)
     : host(std::move(h)),
       options(o),
@@ -20,7 +16,8 @@ LeaderlessReplicas::State::State(Host h, LeaderlessOptions o)
       clock(o.drift_max),
       history(o.history_bytes_max),
       turn_end(*this),
-      flushed(host.world.executor()) {
+      flushed(host.world.executor()),
+      removal_wanted(host.world.executor()) {
   actors.insert(host.actor);
 }
 
@@ -33,6 +30,7 @@ Task<Status> LeaderlessReplicas::State::Open() {
   COT_CO_ASSIGN(engine, co_await home.OpenCurrent());
   COT_CO_TRY(store.Load(*engine));
   COT_CO_TRY(Recall());
+  COT_CO_TRY(RecallConflicts());
   for (auto& [id, slot] : slots) {
     slot->tracker.RaiseTo(store.Applied(id));
     slot->began_empty = store.Applied(id).empty();
@@ -43,14 +41,7 @@ Task<Status> LeaderlessReplicas::State::Open() {
     slot->last = slot->tracker.applied().Get(slot->actor);
     slot->durable = slot->tracker.applied();
   }
-  store.OnConflict([this](cells::Conflict conflict) {
-    const Slot* slot = Find(conflict.shard);
-    if (slot == nullptr) return;
-    KeyspaceConflicts& of = conflicts[slot->keyspace];
-    ++of.count;
-    of.newest.push_back(std::move(conflict));
-    if (of.newest.size() > kConflictsKept) of.newest.pop_front();
-  });
+  store.OnConflict([this](cells::Conflict conflict) { lost.push_back(std::move(conflict)); });
   co_return Ok();
 }
 
@@ -62,6 +53,11 @@ Status LeaderlessReplicas::State::Replay(std::string_view bytes) {
   const auto kind = static_cast<RecordKind>(bytes.front());
   bytes.remove_prefix(1);
   if (kind == RecordKind::kMutation) return ReplayMutation(bytes);
+  if (kind == RecordKind::kConflicts) {
+    COT_TRY(ReplayConflicts(bytes));
+    if (!bytes.empty() && bytes.front() == static_cast<char>(kind)) return malformed();
+    return Replay(bytes);
+  }
   const auto shard = GetVarint(bytes);
   if (!shard) return malformed();
   Slot* slot = Find(ShardId(*shard));
@@ -86,6 +82,7 @@ Status LeaderlessReplicas::State::Replay(std::string_view bytes) {
       // What follows was written to a shard that began empty.
       return Reopen(*slot);
     case RecordKind::kMutation:
+    case RecordKind::kConflicts:
       break;
   }
   return coterie::Fail(ErrorCode::kNewerData, "a record of the leaderless journal");
@@ -128,6 +125,7 @@ void LeaderlessReplicas::State::Serve() {
   scope.Spawn(Tick());
   scope.Spawn(AccountLoop());
   scope.Spawn(ExpiryLoop());
+  scope.Spawn(RemovalLoop());
   scope.Spawn(WriteBackLoop());
   scope.Spawn(ScrubLoop());
 }

@@ -147,6 +147,7 @@ Task<Status> LeaderlessReplicas::State::Adopt(placement::ClusterMapPtr map) {
     store.OpenShard(id, slot.conflict);
   }
   if (changed || map->version != map_version) COT_CO_TRY(Remember(map->version));
+  COT_CO_TRY(ForgetConflicts(*map));
   for (const ShardId id : gone) {
     if (!wanted.contains(id)) COT_CO_TRY(store.DropShard(id));
   }
@@ -262,6 +263,8 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
   slot->knowledge.SetOthers(nodes);
   slot->acks.SetReplicas(host.self, std::move(counted),
                          slot->durability == keyspace::Durability::kOneFsync);
+  slot->reachable = slot->acks.domains();
+  slot->fewer_since = world.Now();
   // A shard that came with a history: its own mutations of this incarnation are here.
   if (!slot->own_synced()) slot->acks.OwnUpTo(slot->last);
   Wake(*slot);

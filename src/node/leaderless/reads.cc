@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "node/leaderless/state.h"
 
@@ -24,12 +25,20 @@ struct LeaderlessReplicas::State::Refreshing {
   const Instant deadline;
   std::vector<NodeId> agreed;
   std::vector<KeyCell> received;
-  std::uint32_t failed = 0;
+  std::map<NodeId, int> pending;  ///< questions, of those who were asked
   runtime::Notification changed;
+
+  bool HasAgreed(NodeId node) const { return std::ranges::find(agreed, node) != agreed.end(); }
+  /// Asked, and neither agreed nor about to answer.
+  std::size_t failed() const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        pending, [&](const auto& each) { return each.second == 0 && !HasAgreed(each.first); }));
+  }
 };
 
 /// Asks the best R - 1 others; one more whenever none of them has answered for a while, or one has
-/// failed.
+/// failed. When all were asked, those who have not answered are asked again: what was sent to one
+/// that has come back since is lost.
 Task<Status> LeaderlessReplicas::State::Refresh(ShardId id, std::string key, std::uint32_t read,
                                                 Instant deadline) {
   Slot* slot = Find(id);
@@ -42,18 +51,28 @@ Task<Status> LeaderlessReplicas::State::Refresh(ShardId id, std::string key, std
   Refreshing reading(world.executor(), id, std::move(key), deadline);
   runtime::Scope asking;  // ends before what it refers to
   std::size_t asked = 0;
+  Instant again = world.Now() + options.read_again;
   while (reading.agreed.size() < need) {
-    while (asked < others.size() && asked < need + reading.failed)
+    while (asked < others.size() && asked < need + reading.failed())
       asking.Spawn(RefreshFrom(&reading, others[asked++]));
     if (reading.agreed.size() >= need) break;
-    if (others.size() - reading.failed < need)
+    if (others.size() - reading.failed() < need)
       co_return coterie::Fail(ErrorCode::kTooFewReplicas, "too few of the others answered");
     if (world.Now() >= deadline) co_return coterie::Fail(ErrorCode::kTimedOut);
     const Instant late = std::min(deadline, world.Now() + options.read_late);
     const bool in_time = co_await reading.changed.WaitUntil(late);
-    if (in_time || asked == others.size()) continue;
-    for (std::size_t i = 0; i < asked; ++i) host.detector.OnLate(others[i]);
-    asking.Spawn(RefreshFrom(&reading, others[asked++]));
+    if (in_time) continue;
+    if (asked < others.size()) {
+      for (std::size_t i = 0; i < asked; ++i) {
+        if (!reading.HasAgreed(others[i])) host.detector.OnLate(others[i]);
+      }
+      asking.Spawn(RefreshFrom(&reading, others[asked++]));
+    } else if (world.Now() >= again) {
+      again = world.Now() + options.read_again;
+      for (const NodeId node : others) {
+        if (!reading.HasAgreed(node)) asking.Spawn(RefreshFrom(&reading, node));
+      }
+    }
   }
   if (need < 2 || reading.received.empty()) co_return Ok();
   // What one of them had, the others that agreed before it came may lack.
@@ -64,13 +83,11 @@ Task<Status> LeaderlessReplicas::State::Refresh(ShardId id, std::string key, std
 }
 
 Task<void> LeaderlessReplicas::State::RefreshFrom(Refreshing* reading, NodeId node) {
+  ++reading->pending[node];
   const Status agreed =
       co_await Agree(reading->shard, reading->key, node, &reading->received, reading->deadline);
-  if (agreed) {
-    reading->agreed.push_back(node);
-  } else {
-    ++reading->failed;
-  }
+  --reading->pending[node];
+  if (agreed && !reading->HasAgreed(node)) reading->agreed.push_back(node);
   reading->changed.NotifyAll();
 }
 

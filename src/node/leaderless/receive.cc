@@ -95,6 +95,7 @@ LeaderlessReplicas::State::Taken LeaderlessReplicas::State::Take(
     return Taken::kTooFarAhead;
   }
   slot.clock_warned = false;
+  used = std::max(used, view.time);
   if (!Apply(slot, view, bytes)) return Taken::kMalformed;
   TakeReady(slot);
   return Taken::kApplied;
@@ -103,6 +104,11 @@ LeaderlessReplicas::State::Taken LeaderlessReplicas::State::Take(
 /// The next mutation of its actor: into the store, the journal and the history.
 bool LeaderlessReplicas::State::Apply(Slot& slot, const leaderless::MutationView& view,
                                       std::string_view bytes) {
+  if (bytes.size() >= Journal::kRecordBytesMax) {
+    world.log().Error("leaderless", "{}: a mutation of {} bytes", clock::ToText(view.dot),
+                      bytes.size());
+    return false;
+  }
   const Status applied = store.Apply(view);
   if (!applied) {
     if (applied.error().code != ErrorCode::kMalformed) Fail("applying", applied.error());
@@ -111,7 +117,7 @@ bool LeaderlessReplicas::State::Apply(Slot& slot, const leaderless::MutationView
   }
   record.assign(1, static_cast<char>(RecordKind::kMutation));
   record.append(bytes);
-  host.journal.Append(record, !slot.synced());
+  AppendChange(slot.id, !slot.synced());
   slot.tracker.Include(view.dot);
   history.Add(slot.id, view.dot, bytes);
   if (view.dot.actor == slot.actor) slot.last = std::max(slot.last, view.dot.counter);
@@ -147,6 +153,12 @@ Status LeaderlessReplicas::State::NoteJoined(Slot& slot, std::string_view cell) 
 }
 
 bool LeaderlessReplicas::State::JoinCell(Slot& slot, const leaderless::KeyCell& cell) {
+  constexpr std::size_t kRecordHeadMax = 64;
+  if (cell.key.size() + cell.cell.size() + kRecordHeadMax > Journal::kRecordBytesMax) {
+    world.log().Error("leaderless", "shard {}: a cell of {} bytes", slot.id.value,
+                      cell.cell.size());
+    return false;
+  }
   Status joined = NoteJoined(slot, cell.cell);
   if (joined) joined = store.JoinCell(slot.id, cell.key, cell.cell);
   if (!joined) {
@@ -158,7 +170,7 @@ bool LeaderlessReplicas::State::JoinCell(Slot& slot, const leaderless::KeyCell& 
   PutVarint(record, slot.id.value);
   PutLengthPrefixed(record, cell.key);
   PutLengthPrefixed(record, cell.cell);
-  host.journal.Append(record, !slot.synced());
+  AppendChange(slot.id, !slot.synced());
   ++stats.reconciled;
   return true;
 }

@@ -17,6 +17,9 @@ constexpr std::uint32_t kCounterBits = 40;
 constexpr std::uint32_t kWBits = 4;
 constexpr std::uint32_t kWMax = (1u << kWBits) - 1;
 
+/// A write that waits looks so often whether W replicas can be reached at all.
+constexpr Duration kLossCheck = 250ms;
+
 struct Named {
   std::uint32_t slot;
   std::uint32_t w;
@@ -95,6 +98,10 @@ const WallInterval& LeaderlessReplicas::State::Turn() {
 }
 
 Status LeaderlessReplicas::State::CheckRoom(const Slot& slot, std::uint32_t w) {
+  if (IsLost(slot, w)) {
+    return coterie::Fail(ErrorCode::kTooFewReplicas,
+                         fmt::format("W = {}, and {} can be reached", w, slot.reachable));
+  }
   if (slot.last - std::min(slot.last, slot.acks.Promised(w)) >= options.unacknowledged_max) {
     return coterie::Fail(ErrorCode::kOverloaded,
                          fmt::format("{} mutations of shard {} wait for W = {} replicas",
@@ -116,24 +123,32 @@ Result<WriteTicket> LeaderlessReplicas::State::Write(const placement::Keyspace& 
   }
   const std::uint32_t w = WOf(keyspace);
   COT_TRY(CheckRoom(*slot, w));
-  const WallInterval& now = Turn();
-  // A clock that was set back: what it stamped now would be refused elsewhere.
-  clock::HybridClock ahead(options.drift_max);
-  COT_TRY(ahead.Observe(clock.last(), now));
-  COT_TRY(clock.Observe(time, now));
+  Result<HybridTime> stamp = Stamp(*slot, time);
+  if (!stamp) {
+    ++stats.clock_writes;
+    return std::unexpected(std::move(stamp.error()));
+  }
+  time = *stamp;
   const clock::Dot dot{slot->actor, slot->last + 1};
   leaderless::Mutation mutation;
+  std::vector<std::string> hidden;
   {
-    if (time == clock::HybridTime()) time = clock.Next(now);
     cells::Edit edit(store, slot->id, dot, time);
     make(edit);
+    if (const Status refused = edit.refused(); !refused) {
+      edit.Cancel();
+      return std::unexpected(refused.error());
+    }
     if (edit.empty()) return WriteTicket{};
+    hidden = edit.hidden();
     mutation = edit.Take();
   }
+  used = std::max(used, time);
   record.assign(1, static_cast<char>(RecordKind::kMutation));
   leaderless::Encode(mutation, record);
   const LogIndex position = host.journal.Append(record, !slot->own_synced());
   slot->tracker.Include(dot);
+  if (!hidden.empty()) RemoveHidden(*slot, hidden, time);
   Made(*slot, dot.counter, std::string_view(record).substr(1), position);
   if (slot->acks.Promised(w) >= dot.counter) return WriteTicket{};
   return TicketOf(*slot, w, dot.counter);
@@ -259,22 +274,21 @@ Task<Status> LeaderlessReplicas::Acknowledged(WriteTicket ticket, Instant deadli
   if (IsAcknowledged(ticket)) co_return Ok();
   const Named named = NamedBy(ticket);
   Slot* slot = state->by_number[named.slot];
-  if (slot != nullptr) {
+  while (slot != nullptr) {
     // The map may have changed since: it was promised by those who counted then.
+    const Instant until = std::min(deadline, state->world.Now() + kLossCheck);
     const bool promised = co_await Acknowledgement(state->world.executor(), slot->waiters[named.w],
-                                                   named.counter, deadline);
+                                                   named.counter, until);
     if (promised) co_return Ok();
     slot = state->by_number[named.slot];
+    if (slot == nullptr || state->world.Now() >= deadline || state->IsLost(*slot, named.w)) break;
   }
   if (slot == nullptr) {
     co_return FailUnknown(ErrorCode::kTooFewReplicas, "the shard has left this node");
   }
-  std::size_t reachable = 1;
-  for (const Remote& remote : slot->others)
-    reachable += remote.phase == placement::Phase::kActive && state->LinkTo(remote.node).up ? 1 : 0;
-  if (std::min(reachable, slot->acks.domains()) < named.w) {
+  if (slot->reachable < named.w) {
     co_return FailUnknown(ErrorCode::kTooFewReplicas,
-                          fmt::format("W = {}, and {} can be reached", named.w, reachable));
+                          fmt::format("W = {}, and {} can be reached", named.w, slot->reachable));
   }
   std::string who =
       fmt::format("here ({}) {}", ToText(slot->phase), slot->acks.Of(state->host.self));
@@ -299,14 +313,12 @@ Task<Status> LeaderlessReplicas::Refresh(const placement::Keyspace& keyspace,
 clock::HybridTime LeaderlessReplicas::StableTime(const placement::Shard& shard) const {
   const Slot* slot = state_->Find(shard.id);
   if (slot == nullptr || !slot->placed) return {};
-  return slot->knowledge.StableTime(state_->clock.Next(state_->Turn()));
+  return slot->knowledge.StableTime(state_->TimeToTell());
 }
 
-LeaderlessReplicas::Conflicts LeaderlessReplicas::conflicts(
-    const placement::Keyspace& keyspace) const {
-  const auto found = state_->conflicts.find(keyspace.promise.name);
-  if (found == state_->conflicts.end()) return {};
-  return {found->second.count, {found->second.newest.begin(), found->second.newest.end()}};
+NodeId LeaderlessReplicas::StableWaitsFor(const placement::Shard& shard) const {
+  const Slot* slot = state_->Find(shard.id);
+  return slot == nullptr || !slot->placed ? NodeId() : slot->knowledge.Slowest();
 }
 
 std::vector<LeaderlessReplicas::Lag> LeaderlessReplicas::lag(

@@ -29,12 +29,15 @@ struct LeaderlessOptions {
   Duration drift_max = 10s;                           ///< of other machines' clocks
   Duration account_interval = 1s;
   Duration resend_after = 1s;
-  Duration read_late = 50ms;  ///< then one replica more is asked
+  Duration read_late = 50ms;    ///< then one replica more is asked
+  Duration read_again = 500ms;  ///< then all that have not answered are asked once more
+  Duration loss_patience = 1s;  ///< too few replicas for so long: requests are refused at once
   /// Each write-back holds the reactor for as long as its cells take: often is little at once.
   /// A key that is written often goes to the engine once in so long.
   Duration write_back_interval = 20s;
-  Duration expiry_patience = 5s;   ///< of those that do not own an expired object
-  Duration scrub_interval = 600s;  ///< between comparisons of whole shards; one shard each time
+  Duration expiry_patience = 5s;    ///< of those that do not own an expired object
+  Duration removal_patience = 60s;  ///< the same for one that goes in parts
+  Duration scrub_interval = 600s;   ///< between comparisons of whole shards; one shard each time
 };
 
 /// This node's replicas of all leaderless keyspaces: cells in memory over an engine of their own,
@@ -77,7 +80,6 @@ class LeaderlessReplicas final : public Leaderless {
   std::vector<NodeId> Others(const placement::Shard& shard) const override;
   /// Its wall clock is set to this turn's.
   cells::Store& store() override;
-  /// Also kOverloaded. What `make` does must be a mutation of at most 16 MiB.
   Result<WriteTicket> Write(const placement::Keyspace& keyspace, const placement::Shard& shard,
                             const std::function<void(cells::Edit&)>& make) override;
   Result<WriteTicket> WriteAt(const placement::Keyspace& keyspace, const placement::Shard& shard,
@@ -88,10 +90,12 @@ class LeaderlessReplicas final : public Leaderless {
   runtime::Task<Status> Refresh(const placement::Keyspace& keyspace, const placement::Shard& shard,
                                 std::string key, std::uint32_t read, Instant deadline) override;
   clock::HybridTime StableTime(const placement::Shard& shard) const override;
+  NodeId StableWaitsFor(const placement::Shard& shard) const override;
   runtime::Task<Result<std::vector<ShardDigest>>> Digests(const placement::Keyspace& keyspace,
                                                           Instant deadline) override;
   Conflicts conflicts(const placement::Keyspace& keyspace) const override;
   std::vector<Lag> lag(const placement::Keyspace& keyspace) const override;
+  Clocks clocks() const override;
 
   struct Stats {
     std::uint64_t written = 0;        ///< mutations made here
@@ -101,6 +105,7 @@ class LeaderlessReplicas final : public Leaderless {
     std::uint64_t pulled = 0;         ///< mutations that came by asking
     std::uint64_t reconciled = 0;     ///< cells that came by reconciliation
     std::uint64_t clock_refused = 0;  ///< mutations from clocks too far ahead
+    std::uint64_t clock_writes = 0;   ///< writes refused because this clock is
     std::uint64_t tombstones = 0;
     std::size_t history_bytes = 0;
   };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -33,7 +34,7 @@ using leaderless::Tracker;
 using runtime::Task;
 
 /// First byte of each record in the journal.
-enum class RecordKind : char { kMutation = 1, kCell = 2, kRaise = 3, kDrop = 4 };
+enum class RecordKind : char { kMutation = 1, kCell = 2, kRaise = 3, kDrop = 4, kConflicts = 5 };
 
 /// Somebody who waits for an acknowledgement; a member of the frame that waits.
 struct AckWaiter final : runtime::Runnable {
@@ -92,6 +93,8 @@ struct Slot {
   bool purging = false;      ///< there may be more that can go
   bool repairing = false;
   bool reporting = false;
+  std::size_t reachable = 0;  ///< failure domains, this replica's included
+  Instant fewer_since{};      ///< they became fewer
   bool clock_warned = false;
   VersionVector leaving_with;  ///< what the others must have before this replica may go
 
@@ -121,6 +124,9 @@ struct Link {
   std::size_t in_flight_bytes = 0;
   bool behind = false;  ///< something is not sent for want of room, connection or map
   int timeouts = 0;     ///< in a row
+  /// Its date less this machine's monotonic time, by its last accounts.
+  std::array<std::int64_t, 3> clock_offsets_ms{};
+  std::size_t clocks_heard = 0;
   leaderless::Acks answer;
   std::deque<std::pair<LogIndex, leaderless::Acks>> deferred;  ///< until that much is durable
 };
@@ -150,6 +156,28 @@ struct LeaderlessReplicas::State {
   /// The beginning of a turn, once in each: what time it is.
   const WallInterval& Turn();
 
+  // -- what is too large for one mutation (removal.cc) --------------------------------------------
+  struct Removal {
+    ShardId shard;
+    std::string key;
+    std::optional<VersionVector> seen;  ///< nullopt: its time has come, all goes
+    HybridTime time;                    ///< of the mutations; 0: theirs
+    std::string after;
+  };
+  void RemoveInParts(Removal removal);
+  void RemoveHidden(const Slot& slot, const std::vector<std::string>& hidden, HybridTime time);
+  Task<void> RemovalLoop();
+  Duration RemovePart();
+
+  // -- clocks (clocks.cc) ------------------------------------------------------------------------
+  void NoteClock(Link& link, HybridTime time);
+  std::optional<std::int64_t> AheadOf(const Link& link, std::uint64_t ms) const;
+  Status CheckStamp(const Slot& slot, HybridTime time);
+  HybridTime TimeToTell();
+  Status PrepareClock();
+  Result<HybridTime> Stamp(const Slot& slot, HybridTime time);
+  void WatchClocks();
+
   // -- links: what goes out (links.cc) -----------------------------------------------------------
   Link& LinkTo(NodeId node);
   bool MaySend(const Slot& slot, const Remote& remote, const Link& link) const;
@@ -162,6 +190,8 @@ struct LeaderlessReplicas::State {
   bool PumpSlot(Link& link, Slot& slot, Remote& remote);
   void Rewind(Link& link);
   void WatchLinks();
+  void WatchReach(Slot& slot);
+  bool IsLost(const Slot& slot, std::uint32_t w) const;
   void OnAcks(NodeId from, const leaderless::Acks& acks);
   void OnRefused(NodeId from, Slot& slot, Remote& remote, const leaderless::Refused& refused);
 
@@ -176,6 +206,22 @@ struct LeaderlessReplicas::State {
   Status NoteJoined(Slot& slot, std::string_view cell);
   bool JoinCell(Slot& slot, const leaderless::KeyCell& cell);
   void Raise(Slot& slot, const VersionVector& to);
+
+  // -- who lost (conflicts.cc) -------------------------------------------------------------------
+  static constexpr std::size_t kConflictsKept = 1000;  ///< of a shard; older ones are counted only
+  struct ShardConflicts {
+    std::uint64_t count = 0;             ///< ever
+    std::uint64_t written = 0;           ///< of them, those that the engine has
+    std::deque<cells::Conflict> newest;  ///< the last is the count-th
+    /// How many there were at a journal position: the last that is durable, and those after it.
+    std::deque<std::pair<LogIndex, std::uint64_t>> marks;
+    void Add(cells::Conflict conflict);
+  };
+  LogIndex AppendChange(ShardId shard, bool lazy);
+  Status ReplayConflicts(std::string_view& bytes);
+  Status WriteConflicts(LogIndex durable);
+  Status RecallConflicts();
+  Status ForgetConflicts(const placement::ClusterMap& map);
 
   // -- accounts and catching up (accounts.cc) ----------------------------------------------------
   void NoteDurable(Slot& slot);
@@ -259,6 +305,7 @@ struct LeaderlessReplicas::State {
   Task<void> WriteBackLoop();
   Task<void> ScrubLoop();
   void Expire(Slot& slot);
+  void ExpireKey(Slot& slot, const std::string& key, bool owned);
   void Purge(Slot& slot);
   /// Crashes the node on an error.
   bool WriteBack();
@@ -272,6 +319,7 @@ struct LeaderlessReplicas::State {
   std::unique_ptr<storage::Engine> engine;
   cells::Store store;
   clock::HybridClock clock;
+  HybridTime used;  ///< the newest that a mutation has
   leaderless::History history;
   std::map<ShardId, std::unique_ptr<Slot>> slots;
   std::vector<Slot*> by_number;  ///< null: dropped
@@ -280,11 +328,8 @@ struct LeaderlessReplicas::State {
   /// Shards that this process has written to and that have left it.
   std::set<ShardId> left;
   std::uint64_t map_version = 0;  ///< adopted; remembered in the engine
-  struct KeyspaceConflicts {
-    std::uint64_t count = 0;
-    std::deque<cells::Conflict> newest;
-  };
-  std::map<std::string, KeyspaceConflicts, std::less<>> conflicts;
+  std::map<ShardId, ShardConflicts> conflicts;
+  std::vector<cells::Conflict> lost;  ///< by the change under way
   Stats stats;
   std::string record;  // scratch
   WallInterval wall;
@@ -292,6 +337,8 @@ struct LeaderlessReplicas::State {
   bool wall_known = false;
   int repairs = 0;
   int reconciliations = 0;
+  std::deque<Removal> removals;
+  std::set<std::pair<ShardId, std::string>> removing;  ///< what is in `removals`
   bool flushing = false;
   bool stopping = false;
 
@@ -302,6 +349,7 @@ struct LeaderlessReplicas::State {
   };
   TurnEnd turn_end;
   runtime::Notification flushed;
+  runtime::Notification removal_wanted;
   runtime::Scope scope;  // last: its tasks use all of the above
 };
 

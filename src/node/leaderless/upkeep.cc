@@ -40,6 +40,7 @@ Task<void> LeaderlessReplicas::State::AccountLoop() {
   for (;;) {
     co_await runtime::Sleep(world.executor(), options.account_interval);
     SendAccounts();
+    WatchClocks();
     for (auto& [id, slot] : slots) {
       if (!slot->placed) continue;
       Settle(*slot);
@@ -78,30 +79,35 @@ void LeaderlessReplicas::State::Expire(Slot& slot) {
     if (remote.phase == placement::Phase::kActive) active.push_back(remote.node);
   }
   std::ranges::sort(active);
-  const std::uint64_t patience_ms =
-      static_cast<std::uint64_t>(options.expiry_patience / std::chrono::milliseconds(1));
-  for (const std::string& key : store.Expired(slot.id, kExpiredAtOnce)) {
-    const bool mine = active[placement::KeyHash(key) % active.size()] == host.self;
-    const auto at = store.ExpiresAt(slot.id, key);
-    if (!mine && at && store.wall_ms() < *at + patience_ms) continue;
-    placement::Keyspace keyspace;
-    keyspace.promise.write = 1;
-    placement::Shard shard;
-    shard.id = slot.id;
-    // What nobody here has seen is not what has expired: a later string must not lose against this.
-    clock::HybridTime time;
-    if (slot.conflict == keyspace::Conflict::kLww)
-      time = store.AssignedAt(slot.id, key).value_or(time);
-    const auto removed =
-        Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveExpired(key); }, time);
-    if (!removed) return;  // later
-  }
+  for (const std::string& key : store.Expired(slot.id, kExpiredAtOnce))
+    ExpireKey(slot, key, active[placement::KeyHash(key) % active.size()] == host.self);
+}
+
+void LeaderlessReplicas::State::ExpireKey(Slot& slot, const std::string& key, bool owned) {
+  const cells::Store::Leaving leaving = store.LeavingOf(slot.id, key);
+  // Whoever hid an object removes it, and knows what it had seen.
+  const bool mine = owned && !leaving.hidden;
+  const Duration patience = leaving.parts ? options.removal_patience : options.expiry_patience;
+  const auto patience_ms = static_cast<std::uint64_t>(patience / std::chrono::milliseconds(1));
+  if (!mine && store.wall_ms() < leaving.since_ms + patience_ms) return;
+  if (leaving.parts) return RemoveInParts({slot.id, key, std::nullopt, {}, {}});
+  placement::Keyspace keyspace;
+  keyspace.promise.write = 1;
+  placement::Shard shard;
+  shard.id = slot.id;
+  // What nobody here has seen is not what has expired: a later string must not lose against this.
+  clock::HybridTime time;
+  if (slot.conflict == keyspace::Conflict::kLww)
+    time = store.AssignedAt(slot.id, key).value_or(time);
+  // If it is refused it is tried again.
+  (void)Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveExpired(key); }, time);
 }
 
 bool LeaderlessReplicas::State::WriteBack() {
   // Not the last position: what the journal has not on disk may be lost, and its positions given
   // out again.
-  const Status written = store.WriteBack(host.journal.durable());
+  Status written = WriteConflicts(host.journal.durable());
+  if (written) written = store.WriteBack(host.journal.durable());
   if (!written) Fail("writing back", written.error());
   return written.has_value();
 }
@@ -124,6 +130,11 @@ Task<void> LeaderlessReplicas::State::WriteBackLoop() {
     const bool long_journal = host.journal.bytes() >= options.journal_bytes_max;
     if (!wanted && !long_journal && since < options.write_back_interval) continue;
     last = world.Now();
+    const Status conflicts_written = WriteConflicts(host.journal.durable());
+    if (!conflicts_written) {
+      Fail("writing back", conflicts_written.error());
+      co_return;
+    }
     store.BeginWriteBack(host.journal.durable());
     for (bool more = true; more;) {
       const Result<bool> step = store.ContinueWriteBack(kWrittenAtOnce);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace coterie::leaderless {
@@ -42,6 +44,20 @@ std::uint64_t Acknowledgements::Promised(std::uint32_t w) const {
   std::uint64_t promised = ordered_[place];
   if (leaving_ > 0) promised = std::min(promised, each_[place + leaving_]);
   return needs_self_ ? std::min(promised, Of(self_)) : promised;
+}
+
+std::size_t Acknowledgements::DomainsOf(const std::function<bool(NodeId)>& holds) const {
+  std::size_t alone = 0;
+  std::set<std::string_view> domains;
+  for (const Known& known : known_) {
+    if (!known.replica.counts || !holds(known.replica.node)) continue;
+    if (known.replica.failure_domain.empty()) {
+      ++alone;
+    } else {
+      domains.insert(known.replica.failure_domain);
+    }
+  }
+  return alone + domains.size();
 }
 
 void Acknowledgements::Recount() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ class Acknowledgements {
   std::uint64_t Promised(std::uint32_t w) const;
   /// How many failure domains count at all: with W above it nothing is ever promised.
   std::size_t domains() const { return ordered_.size(); }
+  /// In how many of them there is one that counts of whom `holds` is true.
+  std::size_t DomainsOf(const std::function<bool(NodeId)>& holds) const;
 
  private:
   struct Known {

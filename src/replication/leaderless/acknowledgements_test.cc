@@ -97,5 +97,17 @@ TEST(Acknowledgements, EqualsCounting) {
   }
 }
 
+// What can be reached is counted by failure domains, too, and by those that count.
+TEST(Acknowledgements, CountsDomainsOfSome) {
+  Acknowledgements acks;
+  acks.SetReplicas(NodeId(1),
+                   {{NodeId(1), "a"}, {NodeId(2), "a"}, {NodeId(3), ""}, {NodeId(4), "b", false}},
+                   false);
+  EXPECT_EQ(acks.DomainsOf([](NodeId) { return true; }), acks.domains());
+  EXPECT_EQ(acks.DomainsOf([](NodeId node) { return node != NodeId(1); }), 2u);
+  EXPECT_EQ(acks.DomainsOf([](NodeId node) { return node < NodeId(3); }), 1u);
+  EXPECT_EQ(acks.DomainsOf([](NodeId node) { return node == NodeId(4); }), 0u);
+}
+
 }  // namespace
 }  // namespace coterie::leaderless

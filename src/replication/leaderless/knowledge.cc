@@ -48,6 +48,12 @@ VersionVector Knowledge::Stable(const VersionVector& mine_durable) const {
   return stable;
 }
 
+NodeId Knowledge::Slowest() const {
+  const auto slowest =
+      std::ranges::min_element(others_, {}, [](const auto& each) { return each.second.covered; });
+  return slowest == others_.end() ? NodeId() : slowest->first;
+}
+
 HybridTime Knowledge::StableTime(HybridTime now) const {
   HybridTime stable = now;
   for (const auto& [node, other] : others_) stable = std::min(stable, other.covered);

@@ -44,6 +44,8 @@ class Knowledge {
   /// Every mutation stamped before this, by any replica, is applied here; nullopt: nothing is
   /// known of one of the others. `now`: this replica's own clock.
   HybridTime StableTime(HybridTime now) const;
+  /// The other that holds StableTime back the most; 0: there are none.
+  NodeId Slowest() const;
 
  private:
   struct Other {
