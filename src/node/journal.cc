@@ -145,6 +145,14 @@ Journal::~Journal() = default;
 Status Journal::Replay(LogIndex after,
                        const std::function<Status(std::string_view record)>& replay) {
   const storage::WalShard recovered = std::exchange(state_->recovered, {});
+  if (after > state_->closed) {
+    // The log has lost its end, which the engine knows: positions that it has must not be given out
+    // again, or what comes there now would not be replayed.
+    state_->closed = state_->durable = after;
+    storage::WalBatch batch;
+    batch.PutCompaction(state_->place, after, kTerm);
+    state_->wal.AppendLater(std::move(batch));
+  }
   for (const storage::WalEntry& entry : recovered.entries) {
     if (entry.index <= after) continue;
     std::string_view in = entry.payload;

@@ -28,7 +28,8 @@ class Journal {
   Journal(runtime::World& world, storage::Wal& wal, ShardId place, storage::WalShard recovered);
   ~Journal();
 
-  /// Calls `replay` with each record above `after`, in order; once, before the first Append. Error
+  /// Calls `replay` with each record above `after`, in order; once, before the first Append. A log
+  /// that lost its end goes on above `after`. Error
   /// kCorruptLog: an entry is not records.
   Status Replay(LogIndex after, const std::function<Status(std::string_view record)>& replay);
 

@@ -74,6 +74,25 @@ TEST(Journal, MakesATurnOneEntry) {
   EXPECT_EQ(again.journal->durable(), LogIndex(2));
 }
 
+// Claim: where the log lost its end, but not the engine, positions that the engine has are not
+// given out once more: what is appended then is found again.
+TEST(Journal, GoesOnAboveWhatTheEngineHas) {
+  TestWorld world;
+  {
+    Opened opened(world);
+    opened.journal->Append("kept");
+    world.executor().RunUntilIdle();
+  }
+  {
+    Opened opened(world, LogIndex(7));
+    EXPECT_TRUE(opened.found.empty());
+    EXPECT_EQ(opened.journal->Append("new"), LogIndex(8));
+    world.executor().RunUntilIdle();
+    EXPECT_EQ(opened.journal->durable(), LogIndex(8));
+  }
+  EXPECT_EQ(Opened(world, LogIndex(7)).found, (std::vector<std::string>{"new"}));
+}
+
 // Claim: a lazy record waits for its second unless one that is not lazy, or Flush, comes; Durable
 // answers only when it is on disk.
 TEST(Journal, LazyRecordsWaitForCompany) {

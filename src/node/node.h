@@ -44,6 +44,7 @@ class KvKeyspace {
   virtual runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) = 0;
 };
 
+class LostMemory;
 class RaftReplica;
 class Transport;
 
@@ -90,6 +91,7 @@ class Node final : public KvKeyspace {
   const NodeConfig& config() const;
   const storage::EngineFactory& engines() const;
   storage::Wal& wal();
+  LostMemory& lost_memory();
   Transport& transport();
   RaftReplica& raft_replica();  ///< `main`'s
   storage::WalStats wal_stats() const;
