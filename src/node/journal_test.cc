@@ -93,6 +93,31 @@ TEST(Journal, GoesOnAboveWhatTheEngineHas) {
   EXPECT_EQ(Opened(world, LogIndex(7)).found, (std::vector<std::string>{"new"}));
 }
 
+// Claim: a journal knows how much of everybody's log its oldest entry holds, also after a restart,
+// and holds nothing once that is trimmed.
+TEST(Journal, KnowsWhatItHoldsOfTheLog) {
+  TestWorld world;
+  std::uint64_t index = 0;
+  for (int start = 0; start < 2; ++start) {
+    Opened opened(world);
+    if (start == 0) {
+      EXPECT_EQ(opened.journal->log_bytes_held(), 0u);
+      opened.journal->Append("quiet");
+    }
+    world.executor().RunUntilIdle();
+    const std::uint64_t before = opened.journal->log_bytes_held();
+    for (int i = 0; i < 10; ++i) {
+      storage::WalBatch batch;
+      batch.PutEntry(ShardId(9), LogIndex(++index), Term(1), 0, std::string(4000, 'b'));
+      EXPECT_TRUE(world.Run(opened.wal->Append(std::move(batch))).has_value());
+    }
+    EXPECT_GE(opened.journal->log_bytes_held(), before + 40'000);
+    if (start == 0) continue;
+    opened.journal->Trim(opened.journal->durable());
+    EXPECT_EQ(opened.journal->log_bytes_held(), 0u);
+  }
+}
+
 // Claim: a lazy record waits for its second unless one that is not lazy, or Flush, comes; Durable
 // answers only when it is on disk.
 TEST(Journal, LazyRecordsWaitForCompany) {
