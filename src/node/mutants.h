@@ -23,6 +23,8 @@ enum class Mutant {
   kVoteAfterLogCut,         ///< a replica whose log lost its end goes on as if nothing was lost
   kGoOnInContradiction,     ///< a replica that contradicts what is committed goes on serving
   kRevokeAsDeposedLeader,   ///< a revocation decided by one leader is passed on to the next
+  kLeasesAnewAtElection,    ///< a new leader gives every lease its whole time again
+  kRenewUnheard,            ///< a renewal is the leader's alone: the others do not hear of it
 };
 extern Mutant active_mutant;
 }  // namespace coterie::node
