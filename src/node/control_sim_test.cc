@@ -361,6 +361,7 @@ TEST_P(ControlSim, RemovedNodeIsRefused) {
   cluster.StartAll();
   const auto rest = Ids({1, 2, 3});
   ASSERT_TRUE(AwaitMap(cluster, Ids({1, 2, 3, 4}), [](const auto&) { return true; }));
+  cluster.sim().RunFor(2s);  // what it announces of itself has arrived
   cluster.Kill(NodeId(4));
   ASSERT_TRUE(Remove(cluster, NodeId(1), NodeId(4)).has_value());
   ASSERT_TRUE(AwaitMap(cluster, rest, [](const auto& map) { return map.nodes.size() == 3; }));

@@ -23,7 +23,7 @@ ControlState::ControlState(runtime::Executor& executor)
 ControlState::~ControlState() = default;
 
 std::shared_ptr<const ControlData> ControlState::unpublished() const {
-  if (data_->map.version == map_->version) return nullptr;
+  if (data_->map.version <= map_->version) return nullptr;
   return std::make_shared<const ControlData>(*data_);
 }
 

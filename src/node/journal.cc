@@ -55,6 +55,7 @@ struct Journal::State {
   struct Sized {
     LogIndex last;
     std::uint64_t bytes;
+    std::uint64_t log_bytes = 0;  // the log's, when the first was added
   };
 
   LogIndex last() const { return turn.empty() ? closed : closed + 1; }
@@ -87,7 +88,8 @@ struct Journal::State {
 
 void Journal::State::Keep(LogIndex position, std::uint64_t bytes) {
   kept_bytes += bytes;
-  if (kept.empty() || kept.back().bytes >= kGroupBytes) kept.push_back({position, 0});
+  if (kept.empty() || kept.back().bytes >= kGroupBytes)
+    kept.push_back({position, 0, wal.stats().bytes});
   kept.back().last = position;
   kept.back().bytes += bytes;
 }
@@ -99,7 +101,7 @@ void Journal::State::Close() {
   storage::WalBatch batch;
   batch.PutEntry(place, position, kTerm, kRecords, turn);
   Keep(position, turn.size());
-  in_flight.push_back({position, turn.size()});
+  in_flight.push_back({position, turn.size(), 0});
   in_flight_bytes += turn.size();
   turn.clear();
   if (std::exchange(eager, false)) {
@@ -145,6 +147,14 @@ Journal::~Journal() = default;
 Status Journal::Replay(LogIndex after,
                        const std::function<Status(std::string_view record)>& replay) {
   const storage::WalShard recovered = std::exchange(state_->recovered, {});
+  if (after > state_->closed) {
+    // The log has lost its end, which the engine knows: positions that it has must not be given out
+    // again, or what comes there now would not be replayed.
+    state_->closed = state_->durable = after;
+    storage::WalBatch batch;
+    batch.PutCompaction(state_->place, after, kTerm);
+    state_->wal.AppendLater(std::move(batch));
+  }
   for (const storage::WalEntry& entry : recovered.entries) {
     if (entry.index <= after) continue;
     std::string_view in = entry.payload;
@@ -194,6 +204,8 @@ void Journal::Trim(LogIndex position) {
     state.kept_bytes -= state.kept.front().bytes;
     state.kept.pop_front();
   }
+  // Of the group that is left, the old ones may be gone: its age is counted anew.
+  if (!state.kept.empty()) state.kept.front().log_bytes = state.wal.stats().bytes;
 }
 
 Task<void> Journal::Flush() {
@@ -204,6 +216,10 @@ Task<void> Journal::Flush() {
 }
 
 std::uint64_t Journal::bytes() const { return state_->kept_bytes + state_->turn.size(); }
+std::uint64_t Journal::log_bytes_held() const {
+  const State& state = *state_;
+  return state.kept.empty() ? 0 : state.wal.stats().bytes - state.kept.front().log_bytes;
+}
 std::uint64_t Journal::waiting() const { return state_->in_flight_bytes + state_->turn.size(); }
 
 }  // namespace coterie::node

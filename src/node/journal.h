@@ -28,7 +28,8 @@ class Journal {
   Journal(runtime::World& world, storage::Wal& wal, ShardId place, storage::WalShard recovered);
   ~Journal();
 
-  /// Calls `replay` with each record above `after`, in order; once, before the first Append. Error
+  /// Calls `replay` with each record above `after`, in order; once, before the first Append. A log
+  /// that lost its end goes on above `after`. Error
   /// kCorruptLog: an entry is not records.
   Status Replay(LogIndex after, const std::function<Status(std::string_view record)>& replay);
 
@@ -47,7 +48,12 @@ class Journal {
   void Trim(LogIndex position);
   /// Writes what is lazy now, and answers when everything appended before is durable.
   runtime::Task<void> Flush();
-  std::uint64_t bytes() const;    ///< kept since the last Trim
+  std::uint64_t bytes() const;  ///< kept since the last Trim
+  /// What everybody has written to the log since the oldest entry that is kept: as much of it that
+  /// entry alone may keep on the disk. 0: none is kept.
+  std::uint64_t log_bytes_held() const;
+  /// Over it, a journal is to be trimmed although it is quiet.
+  static constexpr std::uint64_t kLogBytesHeldMax = 128u << 20;
   std::uint64_t waiting() const;  ///< bytes that are not durable yet: the caller's to bound
 
  private:

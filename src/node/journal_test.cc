@@ -74,6 +74,50 @@ TEST(Journal, MakesATurnOneEntry) {
   EXPECT_EQ(again.journal->durable(), LogIndex(2));
 }
 
+// Claim: where the log lost its end, but not the engine, positions that the engine has are not
+// given out once more: what is appended then is found again.
+TEST(Journal, GoesOnAboveWhatTheEngineHas) {
+  TestWorld world;
+  {
+    Opened opened(world);
+    opened.journal->Append("kept");
+    world.executor().RunUntilIdle();
+  }
+  {
+    Opened opened(world, LogIndex(7));
+    EXPECT_TRUE(opened.found.empty());
+    EXPECT_EQ(opened.journal->Append("new"), LogIndex(8));
+    world.executor().RunUntilIdle();
+    EXPECT_EQ(opened.journal->durable(), LogIndex(8));
+  }
+  EXPECT_EQ(Opened(world, LogIndex(7)).found, (std::vector<std::string>{"new"}));
+}
+
+// Claim: a journal knows how much of everybody's log its oldest entry holds, also after a restart,
+// and holds nothing once that is trimmed.
+TEST(Journal, KnowsWhatItHoldsOfTheLog) {
+  TestWorld world;
+  std::uint64_t index = 0;
+  for (int start = 0; start < 2; ++start) {
+    Opened opened(world);
+    if (start == 0) {
+      EXPECT_EQ(opened.journal->log_bytes_held(), 0u);
+      opened.journal->Append("quiet");
+    }
+    world.executor().RunUntilIdle();
+    const std::uint64_t before = opened.journal->log_bytes_held();
+    for (int i = 0; i < 10; ++i) {
+      storage::WalBatch batch;
+      batch.PutEntry(ShardId(9), LogIndex(++index), Term(1), 0, std::string(4000, 'b'));
+      EXPECT_TRUE(world.Run(opened.wal->Append(std::move(batch))).has_value());
+    }
+    EXPECT_GE(opened.journal->log_bytes_held(), before + 40'000);
+    if (start == 0) continue;
+    opened.journal->Trim(opened.journal->durable());
+    EXPECT_EQ(opened.journal->log_bytes_held(), 0u);
+  }
+}
+
 // Claim: a lazy record waits for its second unless one that is not lazy, or Flush, comes; Durable
 // answers only when it is on disk.
 TEST(Journal, LazyRecordsWaitForCompany) {

@@ -20,6 +20,8 @@ enum class Mutant {
   kRetryUnknown,            ///< a command that may have been placed is placed once more
   kRenewAsDeposedLeader,    ///< a lease is renewed without asking whether this node still leads
   kFollowBeforeDurable,     ///< a new map's replicas start before a restart would find the map
+  kVoteAfterLogCut,         ///< a replica whose log lost its end goes on as if nothing was lost
+  kGoOnInContradiction,     ///< a replica that contradicts what is committed goes on serving
   kRevokeAsDeposedLeader,   ///< a revocation decided by one leader is passed on to the next
   kLeasesAnewAtElection,    ///< a new leader gives every lease its whole time again
   kRenewUnheard,            ///< a renewal is the leader's alone: the others do not hear of it

@@ -43,6 +43,7 @@ struct Node::Parts {
   Identity identity;
   placement::ClusterMapPtr book;  // what was told when it joined
   std::unique_ptr<storage::Wal> wal;
+  std::unique_ptr<LostMemory> lost;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<GroupHost> host;
   std::unique_ptr<RaftGroups> groups;
@@ -111,10 +112,14 @@ runtime::Task<Status> Node::Parts::OpenStorage() {
   wal_options.segment_bytes = config.wal_segment_bytes;
   // All that may be proposed and not committed can come in one turn, and has headers on top.
   wal_options.batch_bytes_max = 4 * raft::Config{}.uncommitted_bytes_max;
+  // Made after the log was opened for the first time, and never removed.
+  COT_CO_ASSIGN(wal_options.used_before, co_await world.disk().Exists(config.data_dir + "/shards"));
   COT_CO_ASSIGN(wal, co_await storage::Wal::Open(world, config.data_dir + "/wal", wal_options));
+  lost = std::make_unique<LostMemory>(world, *wal);
   transport = std::make_unique<Transport>(world, config.id, cluster_id, config.members,
                                           Transport::Limits{});
-  host = std::make_unique<GroupHost>(GroupHost{world, config, config.id, *wal, *transport});
+  host = std::make_unique<GroupHost>(
+      GroupHost{world, config, config.id, *wal, *transport, lost.get()});
   groups = std::make_unique<RaftGroups>(*host, engines, cluster_id, identity.founders,
                                         wal->TakeRecovered(), [this] { return Machines(); });
   COT_CO_TRY(co_await groups->Open());
@@ -223,6 +228,9 @@ Node::~Node() = default;
 
 runtime::Task<void> Node::PrepareToStop(Instant deadline) {
   co_await parts_->groups->HandOver(deadline);
+  co_await parts_->wal->Flush();
+  const Status marked = co_await parts_->wal->MarkEnd();
+  if (!marked) parts_->world.log().Warn("node", "stopping: {}", Describe(marked.error()));
 }
 
 runtime::World& Node::world() { return parts_->world; }
@@ -261,6 +269,7 @@ storage::WalShard Node::TakeJournal(ShardId place) { return parts_->groups->Take
 
 const NodeConfig& Node::config() const { return parts_->config; }
 const storage::EngineFactory& Node::engines() const { return parts_->engines; }
+LostMemory& Node::lost_memory() { return *parts_->lost; }
 storage::Wal& Node::wal() { return *parts_->wal; }
 Transport& Node::transport() { return *parts_->transport; }
 RaftReplica& Node::raft_replica() { return parts_->groups->main().group().replica(); }

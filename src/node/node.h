@@ -46,6 +46,7 @@ class KvKeyspace {
   virtual std::vector<std::int64_t> LeasesByEnd() = 0;
 };
 
+class LostMemory;
 class RaftReplica;
 class Transport;
 
@@ -96,6 +97,7 @@ class Node final : public KvKeyspace {
   const NodeConfig& config() const;
   const storage::EngineFactory& engines() const;
   storage::Wal& wal();
+  LostMemory& lost_memory();
   Transport& transport();
   RaftReplica& raft_replica();  ///< `main`'s
   storage::WalStats wal_stats() const;

@@ -54,6 +54,7 @@ struct Encoder {
     to->set_hint_index(m.hint_index.value);
     to->set_hint_term(m.hint_term.value);
     to->set_read_round(m.read_round);
+    to->set_recovering(m.recovering);
   }
   void operator()(const raft::TimeoutNow& m) const {
     out.set_term(m.term.value);
@@ -101,7 +102,8 @@ std::optional<raft::Message> Convert(peer::Raft& in) {
                                       LogIndex(m.rejected_index()),
                                       LogIndex(m.hint_index()),
                                       Term(m.hint_term()),
-                                      m.read_round()};
+                                      m.read_round(),
+                                      m.recovering()};
     }
     case peer::Raft::kTimeoutNow:
       return raft::TimeoutNow{term};

@@ -35,6 +35,18 @@ RaftReplicaOptions OptionsOf(const GroupHost& host, ShardId shard) {
   options.wal_bytes_behind_max = 8 * config.wal_segment_bytes;
   return options;
 }
+
+bool EndsBefore(const storage::WalShard& log, LogIndex applied) {
+  return (log.entries.empty() ? log.compacted : log.entries.back().index) < applied;
+}
+
+/// Whether anybody but `self` has a say in the group, as far as is known here.
+bool HasOthers(const raft::Configuration& first, const storage::WalShard& log, NodeId self) {
+  const auto stored = DecodeHardState(log.hard_state);
+  const raft::Configuration& known =
+      stored && !log.hard_state.empty() ? stored->compacted_configuration : first;
+  return known.voters != std::vector<NodeId>{self};
+}
 }  // namespace
 
 runtime::Task<Result<std::unique_ptr<RaftGroup>>> RaftGroup::Open(
@@ -46,6 +58,21 @@ runtime::Task<Result<std::unique_ptr<RaftGroup>>> RaftGroup::Open(
                                                        GroupDir(host->config, shard));
   COT_CO_ASSIGN(auto engine, co_await group->home_->OpenCurrent());
   COT_CO_TRY(machine->Load(*engine));
+  const bool forgotten = host->lost->lost();
+  if (forgotten && EndsBefore(in_wal, machine->applied()) && HasOthers(first, in_wal, host->self)) {
+    // The log that led to this state is gone, so entries cannot follow it: the others have it all.
+    world.log().Warn("node", "shard {}: the state ends behind the log; it is taken from the others",
+                     shard.value);
+    in_wal = {.hard_state = std::move(in_wal.hard_state)};
+    storage::WalBatch batch;
+    batch.PutReset(shard);
+    COT_CO_TRY(co_await host->wal.Append(std::move(batch)));
+    COT_CO_ASSIGN(auto fresh, co_await group->home_->BeginNew());
+    COT_CO_TRY(co_await group->home_->Commit(fresh.get()));
+    engine = std::move(fresh);
+    COT_CO_TRY(machine->Load(*engine));
+    COT_CO_TRY(co_await group->home_->RemoveOthers());
+  }
   COT_CO_ASSIGN(Recovered recovered,
                 Recover(std::move(first), std::move(in_wal), *machine, *engine));
   const raft::Restored& restored = recovered.restored;
@@ -59,9 +86,16 @@ runtime::Task<Result<std::unique_ptr<RaftGroup>>> RaftGroup::Open(
   world.log().Info("node", "shard {} recovered: term {}, log ({}, {}], applied {}", shard.value,
                    restored.hard_state.term.value, restored.compacted.value,
                    restored.compacted.value + restored.entries.size(), restored.applied.value);
-  group->replica_ = std::make_unique<RaftReplica>(
-      world, host->wal, host->transport, *group->home_, std::move(engine), *machine,
-      OptionsOf(*host, shard), std::move(recovered.restored));
+  RaftReplicaOptions options = OptionsOf(*host, shard);
+  if (forgotten) {
+    const std::string name = fmt::format("shard {}", shard.value);
+    recovered.restored.forgotten = true;
+    host->lost->Begin(name);
+    options.on_recovered = [lost = host->lost, name] { lost->Recovered(name); };
+  }
+  group->replica_ = std::make_unique<RaftReplica>(world, host->wal, host->transport, *group->home_,
+                                                  std::move(engine), *machine, std::move(options),
+                                                  std::move(recovered.restored));
   co_return std::move(group);
 }
 

@@ -7,6 +7,7 @@
 #include "consensus/raft/messages.h"
 #include "model/state_machine.h"
 #include "node/config.h"
+#include "node/lost_memory.h"
 #include "node/raft_replica.h"
 #include "node/transport.h"
 #include "runtime/world.h"
@@ -22,6 +23,7 @@ struct GroupHost {
   NodeId self;
   storage::Wal& wal;
   Transport& transport;
+  LostMemory* lost;
 };
 
 /// Where a group's state is: `<data_dir>/shards/<shard>`.

@@ -74,6 +74,7 @@ void RaftReplica::Start() {
                          });
   snapshots_->Start();
   scope_.Spawn(CompactionLoop());
+  if (core_.recovering()) scope_.Spawn(RecoveryLoop());
   Schedule();
 }
 
@@ -93,28 +94,37 @@ void RaftReplica::OnUnreachable(NodeId peer) {
 
 void RaftReplica::OnMessage(NodeId from, std::optional<raft::Message> message) {
   if (frozen_) return;  // as if lost; Raft sends again
-  if (!message || Contradicts(*message)) {
+  if (!message) {
     ++malformed_messages_;
     if (!std::has_single_bit(malformed_messages_)) return;  // the log must not grow with them
-    world_.log().Error(
-        "raft", "{} from node {}",
-        message ? "a contradiction of what is committed" : "a message that cannot be read",
-        from.value);
+    world_.log().Error("raft", "a message that cannot be read from node {}", from.value);
     return;
   }
+  if (Contradicts(*message)) return StopInContradiction(from);
   core_.Step(from, std::move(*message), world_.Now());
   Schedule();
 }
 
 bool RaftReplica::Contradicts(const raft::Message& message) const {
   const auto* append = std::get_if<raft::AppendEntries>(&message);
-  if (append == nullptr) return false;
+  if (append == nullptr || append->term < core_.term()) return false;  // of a deposed leader
   for (const raft::EntryPtr& entry : append->entries) {
     if (entry->index > core_.commit_index()) return false;
     const auto own = core_.TermAt(entry->index);
     if (own && *own != entry->term) return true;
   }
   return false;
+}
+
+// One of the two has lost what it had acknowledged; which one, nobody here can say. What this
+// replica would answer from now on, others would deny.
+void RaftReplica::StopInContradiction(NodeId from) {
+  ++malformed_messages_;
+  world_.Raise(ConditionKind::kContradiction, std::to_string(options_.shard.value),
+               fmt::format("node {}, which leads term {}, has other entries than what is committed "
+                           "here up to {}",
+                           from.value, core_.term().value, core_.commit_index().value));
+  if (!COT_NODE_MUTANT(kGoOnInContradiction)) Stop();
 }
 
 void RaftReplica::Pump() {

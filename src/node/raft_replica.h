@@ -36,6 +36,7 @@ struct RaftReplicaOptions {
   /// The WAL keeps every segment with an entry that a group still holds, so a quiet group must not
   /// hold old ones: entries from before so many bytes of everybody's are let go.
   std::uint64_t wal_bytes_behind_max = 128u << 20;
+  std::function<void()> on_recovered;  ///< Restored::forgotten is made good, durably
 };
 
 /// Drives one Raft core on one node: persist -> send -> apply, in the order Output asks for. Knows
@@ -138,6 +139,7 @@ class RaftReplica final : public Replica {
   void ApplyNow();
   /// Whether `message` denies an entry that is committed here: no leader of a sound group does.
   bool Contradicts(const raft::Message& message) const;
+  void StopInContradiction(NodeId from);
   bool leading() const { return core_.role() == raft::Role::kLeader; }
   /// When a request that may wait until `patience` is refused for want of a leader. Once none has
   /// been known for a second that is at once: no request after it is to find out anew.
@@ -151,6 +153,12 @@ class RaftReplica final : public Replica {
   /// One try to place a proposal, here or at the leader; true if `waiter` may now be awaited.
   runtime::Task<Result<bool>> Place(Proposals::Waiter* waiter, std::string payload,
                                     Instant deadline);
+
+  /// As long as the core recovers: asks the leader what it must have, until it has it.
+  runtime::Task<void> RecoveryLoop();
+  runtime::Task<bool> TryToRecover();
+  /// It is the group's only member, as far as it knows.
+  bool IsAlone() const;
 
   runtime::Task<void> RunReadRound(std::shared_ptr<ReadRound> round);
   runtime::Task<Result<LogIndex>> AskReadIndex(Instant deadline);

@@ -97,12 +97,22 @@ runtime::Task<Result<LogIndex>> RaftReplica::LocalReadIndex(Instant deadline) {
   co_return std::move(*index);
 }
 
-runtime::Task<Result<std::string>> RaftReplica::OnReadIndex(NodeId, std::string, Instant deadline) {
+runtime::Task<Result<std::string>> RaftReplica::OnReadIndex(NodeId from, std::string body,
+                                                            Instant deadline) {
   if (frozen_ || !leading()) co_return Fail(ErrorCode::kNotLeader);
+  peer::ReadIndexQuestion question;
+  if (!question.ParseFromString(body)) co_return Fail(ErrorCode::kMalformed, "read index");
+  if (question.recovering()) core_.NoteRecovering(from);  // before it could be counted
+  const Term term = core_.term();
   auto index = co_await LocalReadIndex(deadline);
   if (!index) co_return std::unexpected(std::move(index.error()));
   peer::ReadIndexAnswer answer;
   answer.set_index(index->value);
+  if (question.recovering()) {
+    if (!leading() || core_.term() != term) co_return Fail(ErrorCode::kNotLeader);
+    answer.set_term(term.value);
+    answer.set_last_index(core_.last_index().value);
+  }
   co_return answer.SerializeAsString();
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/scope.h"
 #include "runtime/sync.h"
 #include "storage/durable_dir.h"
+#include "storage/wal_end_mark.h"
 #include "storage/wal_format.h"
 #include "storage/wal_index.h"
 #include "storage/wal_mutant.h"
@@ -27,6 +28,7 @@ namespace {
 // A frame that several batches share is not filled beyond this; one batch may be larger.
 constexpr std::size_t kSharedFrameBytesMax = 4u << 20;
 constexpr std::size_t kJoinedBytesMax = 256u << 10;
+constexpr Duration kMarkRetry = 10s;
 }  // namespace
 
 class Wal::Impl {
@@ -36,12 +38,16 @@ class Wal::Impl {
         options_(options),
         dir_(std::move(dir)),
         segments_(world, dir_, options.segment_bytes),
-        given_(world.executor()) {}
+        given_(world.executor()),
+        written_(world.executor()) {}
 
   Task<Status> Open();
   Task<Status> Append(WalBatch batch);
   void AppendLater(WalBatch batch);
   Task<void> AllDurable(bool hurry);
+  const std::string& cut() const { return cut_; }
+  Task<Status> ForgetCut();
+  Task<Status> MarkEnd();
   std::map<ShardId, WalShard> TakeRecovered() { return std::exchange(recovered_, {}); }
   WalStats stats() const {
     WalStats stats = stats_;
@@ -64,6 +70,8 @@ class Wal::Impl {
     runtime::Slot<bool> durable;
   };
 
+  std::string CutOf(const wal::Recovered& recovered) const;
+  Task<void> MarkLoop();
   void Give(Waiting& waiting, bool hurry);
   void Hurry();
   Task<void> SomethingDue();
@@ -97,7 +105,12 @@ class Wal::Impl {
   std::uint64_t later_bytes_ = 0;
   std::uint64_t last_place_ = 0;
   std::uint64_t due_ = 0;  // what was given up to this place is to be written now
+  std::unique_ptr<wal::EndMarkFile> mark_;
+  std::uint64_t marked_ = 0;
+  bool marking_ = false;
+  std::string cut_;
   runtime::Notification given_;
+  runtime::Notification written_;
   runtime::Scope scope_;  // last: its tasks use all of the above
 };
 
@@ -111,12 +124,77 @@ Task<Status> Wal::Impl::Open() {
   oldest_ = recovered.oldest;
   next_number_ = recovered.number;
   index_ = std::move(recovered.index);
+  COT_CO_ASSIGN(mark_, co_await wal::EndMarkFile::Open(world_.disk(), dir_ + ".end"));
+  cut_ = CutOf(recovered);
+  if (!recovered.torn.empty()) {
+    world_.log().Warn("storage", "{}: no whole frame at the log's end ({}): {}", recovered.torn,
+                      cut_.empty() ? "a write that was cut short" : cut_, "cut off");
+  }
   recovered_ = std::move(recovered.shards);
+  // Before the first frame: should the log grow past what is missing, that must not hide it. That
+  // frame itself may not be durable yet, but for what the mark says.
+  if (mark_->found() && cut_.empty()) marked_ = mark_->found()->number;
+  COT_CO_TRY(co_await MarkEnd());
   COT_CO_ASSIGN(file_, co_await segments_.Start(segment_));
   COT_CO_TRY(co_await WriteFrame(std::move(recovered.first_frame)));
   segments_.Advance(oldest_, segment_ + 1);
   scope_.Spawn(WriteLoop());
+  scope_.Spawn(MarkLoop());
   co_return Ok();
+}
+
+/// What is missing from the log's end, by all that is known of it; "" if nothing is.
+std::string Wal::Impl::CutOf(const wal::Recovered& recovered) const {
+  if (wal::kMutantTrustsTheEnd) return {};
+  const std::uint64_t newest = recovered.newest;
+  const auto& mark = mark_->found();
+  if (!mark) {
+    const bool lost = newest == 0 && options_.used_before;
+    return lost ? fmt::format("{} was lost: it holds nothing", dir_) : std::string();
+  }
+  if (mark->cut) return fmt::format("{} was cut at an earlier start", dir_);
+  if (mark->number == 0) return {};  // nothing had been promised yet
+  if (newest == 0 || mark->log_id != log_id_) {
+    return fmt::format("{} was lost: it is not the log that ended with frame {}", dir_,
+                       mark->number);
+  }
+  if (mark->number > newest) {
+    return fmt::format("{} ends with frame {}: {} more were durable", dir_, newest,
+                       mark->number - newest);
+  }
+  return {};
+}
+
+Task<Status> Wal::Impl::MarkEnd() {
+  while (marking_) co_await written_.Wait();
+  marking_ = true;
+  const std::uint64_t number = std::max(next_number_ - 1, marked_);
+  auto written = co_await mark_->Write({.log_id = log_id_, .number = number, .cut = !cut_.empty()});
+  marking_ = false;
+  if (written) marked_ = number;
+  written_.NotifyAll();
+  co_return written;
+}
+
+Task<Status> Wal::Impl::ForgetCut() {
+  std::string cut = std::exchange(cut_, {});
+  auto marked = co_await MarkEnd();
+  if (!marked) cut_ = std::move(cut);
+  co_return marked;
+}
+
+/// One mark for all frames of some time: the frames themselves prove those before them.
+Task<void> Wal::Impl::MarkLoop() {
+  while (!failed_) {
+    while (marked_ + 1 >= next_number_) co_await written_.Wait();
+    co_await runtime::Sleep(world_.executor(), options_.mark_delay);
+    const Status marked = co_await MarkEnd();
+    if (marked) continue;
+    // Nothing that was promised rests on it: it only shows what else would not be noticed.
+    marked_ = next_number_ - 1;  // not again before there is more to mark
+    world_.log().Warn("storage", "cannot mark the log's end: {}", Describe(marked.error()));
+    co_await runtime::Sleep(world_.executor(), kMarkRetry);
+  }
 }
 
 Task<Status> Wal::Impl::Append(WalBatch batch) {
@@ -310,6 +388,7 @@ Task<Status> Wal::Impl::WriteFrame(std::string frame) {
   }
   offset_ += bytes;
   ++next_number_;
+  written_.NotifyAll();
   ++stats_.batches;
   stats_.bytes += bytes;
   co_return Ok();
@@ -349,6 +428,9 @@ std::map<ShardId, WalShard> Wal::TakeRecovered() { return impl_->TakeRecovered()
 Task<Status> Wal::Append(WalBatch batch) { return impl_->Append(std::move(batch)); }
 void Wal::AppendLater(WalBatch batch) { impl_->AppendLater(std::move(batch)); }
 Task<void> Wal::Flush() { return impl_->AllDurable(true); }
+const std::string& Wal::cut() const { return impl_->cut(); }
+Task<Status> Wal::ForgetCut() { return impl_->ForgetCut(); }
+Task<Status> Wal::MarkEnd() { return impl_->MarkEnd(); }
 Task<void> Wal::Settled() { return impl_->AllDurable(false); }
 WalStats Wal::stats() const { return impl_->stats(); }
 

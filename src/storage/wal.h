@@ -69,6 +69,11 @@ struct WalOptions {
   std::uint64_t segment_bytes = 64u << 20;
   /// Bounds one batch; over it the Append is refused with kTooLarge.
   std::uint64_t batch_bytes_max = 64u << 20;
+  /// How long after a frame the mark of the log's end is written: what was acknowledged since is
+  /// not known to be missing, should it be.
+  Duration mark_delay = 100ms;
+  /// The data directory has been in use: a log without a single frame was lost.
+  bool used_before = false;
   /// What AppendLater was given waits at most so long, and at most so many bytes of it.
   Duration later_interval = 1s;
   std::uint64_t later_bytes_max = 1u << 20;
@@ -93,6 +98,14 @@ class Wal {
                                                           WalOptions options);
   /// Abandons a write under way; Appends still waiting are never answered.
   ~Wal();
+
+  /// Not empty: records that were durable are gone from the log's end, and it says which. So it is
+  /// at every Open until ForgetCut: whoever promised something by this log may have forgotten it.
+  const std::string& cut() const;
+  /// What was cut is made good. Answers when that is durable.
+  runtime::Task<Status> ForgetCut();
+  /// Marks the log's end where it is now, for a stop: later damage of it is noticed.
+  runtime::Task<Status> MarkEnd();
 
   /// The shards found by Open, in shard order. Moved out once.
   std::map<ShardId, WalShard> TakeRecovered();

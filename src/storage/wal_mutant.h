@@ -13,4 +13,5 @@ inline constexpr bool kMutantChecksumWithoutPlace = COTERIE_MUTANT == 62;
 inline constexpr bool kMutantDamageIsTornTail = COTERIE_MUTANT == 63;
 inline constexpr bool kMutantNoDirectorySync = COTERIE_MUTANT == 64;
 inline constexpr bool kMutantFramesShareUnits = COTERIE_MUTANT == 65;
+inline constexpr bool kMutantTrustsTheEnd = COTERIE_MUTANT == 66;
 }  // namespace coterie::storage::wal

@@ -57,6 +57,7 @@ class Recovery {
   // end.
   std::optional<FramePlace> pending_;
   std::string pending_body_;
+  std::string torn_;
 };
 
 Task<Status> Recovery::ReadFirstFrames() {
@@ -162,7 +163,11 @@ Task<Status> Recovery::ReplaySegment(std::size_t at) {
   }
   // One frame is in flight at a time, so only the very last can be torn.
   COT_CO_ASSIGN(const auto later, co_await reader.Find(AlignUp(offset + 1), log_id_));
-  if (!later) co_return Ok();
+  if (!later) {
+    COT_CO_ASSIGN(const bool blank, co_await reader.IsBlank(offset));
+    if (!blank) torn_ = fmt::format("{} at offset {}", reader.path(), offset);
+    co_return Ok();
+  }
   co_return Corrupt(
       segment, offset,
       fmt::format("frame {} is damaged, but a later one is valid at {}", next_number_, *later));
@@ -175,7 +180,9 @@ Result<Recovered> Recovery::GoOn() {
   Recovered out;
   out.log_id = *log_id_;
   out.segment = found_.empty() ? 1 : found_.back().segment + 1;
-  out.number = pending_ ? next_number_ - 1 : 1;
+  out.newest = pending_ ? next_number_ - 1 : 0;
+  out.number = std::max<std::uint64_t>(out.newest, 1);
+  out.torn = torn_;
   std::string checkpoint;
   replay_.index().PutCheckpoint(checkpoint);
   std::string_view newest;

@@ -23,6 +23,8 @@ struct Recovered {
   std::uint64_t number = 1;   ///< of that segment's first frame
   std::uint64_t oldest = 1;   ///< segments below it are not needed once that frame is durable
   std::string first_frame;    ///< room for the header, then its records
+  std::uint64_t newest = 0;   ///< the newest frame found; 0: none
+  std::string torn;           ///< where the log ends in something that is no whole frame; or ""
 };
 
 /// Reads all segments. `new_log_id` names the log if there is none yet. Writes nothing.

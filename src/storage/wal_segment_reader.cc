@@ -64,6 +64,14 @@ Task<Result<std::optional<Frame>>> SegmentReader::Read(std::uint64_t offset,
   co_return Frame{*header, frame.substr(kHeaderBytes)};
 }
 
+Task<Result<bool>> SegmentReader::IsBlank(std::uint64_t offset) {
+  COT_CO_ASSIGN(const std::string_view head, co_await Window(offset, kHeaderBytes));
+  if (head.find_first_not_of('\0') == std::string_view::npos) co_return true;
+  if (head.size() < kHeaderBytes) co_return false;
+  const auto header = ParseHeader(head);
+  co_return header && header->place.segment != segment_;
+}
+
 Task<Result<std::optional<std::uint64_t>>> SegmentReader::Find(
     std::uint64_t from, std::optional<std::uint64_t> log_id) {
   COT_ASSERT(from % kAlignment == 0);

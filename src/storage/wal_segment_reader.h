@@ -33,6 +33,9 @@ class SegmentReader {
   /// The offset of the first valid frame at `from` or later, if any.
   runtime::Task<Result<std::optional<std::uint64_t>>> Find(std::uint64_t from,
                                                            std::optional<std::uint64_t> log_id);
+  /// No frame of this log was ever begun at `offset`: there are zeros, or what a reused file held
+  /// before.
+  runtime::Task<Result<bool>> IsBlank(std::uint64_t offset);
   const std::string& path() const { return path_; }
 
  private:

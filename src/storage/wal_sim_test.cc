@@ -48,6 +48,7 @@ Task<void> Live(World* world, Lives* lives) {
     co_return;
   }
   const std::unique_ptr<Wal> wal = std::move(*opened);
+  if (!wal->cut().empty()) lives->violations.push_back("a crash is taken for a cut: " + wal->cut());
   const auto shards = wal->TakeRecovered();
   const std::string found = WalModel::Print(shards);
   const auto from = lives->states.begin() + static_cast<long>(lives->answered);

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "base/coding.h"
 #include "storage/testing/wal_trace.h"
 #include "storage/wal_format.h"
@@ -369,7 +372,7 @@ TEST(Wal, StopsWithNothingLostWhenTheDiskIsFull) {
   TestWorld world;
   auto wal = OpenWal(world);
   world.disk().no_space_to_allocate = true;
-  world.disk().write_bytes_left = 20'000;
+  world.disk().write_bytes_left = 120'000;
   std::vector<int> answered;
   Scope scope;
   for (int i = 0; i < 100 && !world.crashed(); ++i) {
@@ -509,6 +512,124 @@ TEST(WalRecovery, FollowsTheModelThroughManyLives) {
     batches += trace.given_at.size();
   }
   EXPECT_GT(batches, 500u);
+}
+
+// Ways in which a disk loses what was acknowledged from a log's end.
+struct EndDamage {
+  const char* name;
+  void (*apply)(DiskImage&, const std::string& newest, std::size_t last_frame);
+};
+const EndDamage kEndDamages[] = {
+    {"a flipped bit", [](DiskImage& image, const std::string& newest,
+                         std::size_t last) { image.files[newest][last + 60] ^= 1; }},
+    {"a flipped bit in a header", [](DiskImage& image, const std::string& newest,
+                                     std::size_t last) { image.files[newest][last] ^= 1; }},
+    {"zeros",
+     [](DiskImage& image, const std::string& newest, std::size_t last) {
+       std::string& bytes = image.files[newest];
+       std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(last), bytes.end(), '\0');
+     }},
+    {"truncated", [](DiskImage& image, const std::string& newest,
+                     std::size_t last) { image.files[newest].resize(last); }},
+    {"truncated to nothing",
+     [](DiskImage& image, const std::string& newest, std::size_t) { image.files[newest].clear(); }},
+    {"a removed segment",
+     [](DiskImage& image, const std::string& newest, std::size_t) {
+       // The one made ready behind it, too: without it, the gap alone would be refused.
+       std::erase_if(image.files, [&newest](const auto& file) {
+         return file.first >= newest && file.first.ends_with(".log");
+       });
+     }},
+    {"an emptied directory",
+     [](DiskImage& image, const std::string&, std::size_t) {
+       std::erase_if(image.files, [](const auto& file) {
+         return file.first.starts_with(std::string(kWalDir) + "/");
+       });
+     }},
+};
+
+/// A log of several segments, all of it acknowledged a while ago; its newest segment and where that
+/// one's last frame is.
+DiskImage AcknowledgedLog(std::string* newest, std::size_t* last_frame) {
+  TestWorld world;
+  auto wal = OpenWal(world);
+  for (std::uint64_t i = 1; i <= 20; ++i) {
+    WalBatch batch = Entry(1, i, std::string(200, 'p'));
+    EXPECT_TRUE(AppendNow(world, *wal, std::move(batch)));
+  }
+  wal.reset();
+  DiskImage image = world.disk().Seen();
+  for (const auto& [path, bytes] : image.files) {
+    if (!path.starts_with(std::string(kWalDir) + "/wal-")) continue;
+    for (std::size_t at = 0; at + wal::kHeaderBytes <= bytes.size(); at += wal::kAlignment) {
+      const auto header = wal::ParseHeader(std::string_view(bytes).substr(at, wal::kHeaderBytes));
+      if (!header || wal::SegmentName(header->place.segment) != path.substr(path.rfind('/') + 1))
+        continue;
+      *newest = path;
+      *last_frame = at;
+    }
+  }
+  return image;
+}
+
+// Claim: whatever takes acknowledged records from the log's end is noticed, at every start until it
+// is made good, though the log goes on; and then no more.
+TEST(WalEnd, WhatIsMissingIsNoticed) {
+  for (const EndDamage& damage : kEndDamages) {
+    SCOPED_TRACE(damage.name);
+    std::string newest;
+    std::size_t last_frame = 0;
+    DiskImage image = AcknowledgedLog(&newest, &last_frame);
+    damage.apply(image, newest, last_frame);
+    for (int start = 0; start < 3; ++start) {
+      TestWorld world(image, static_cast<std::uint64_t>(start) + 5);
+      auto wal = OpenWal(world);
+      ASSERT_NE(wal, nullptr);
+      EXPECT_NE(wal->cut(), "") << start;
+      auto shards = wal->TakeRecovered();
+      std::uint64_t index = shards[ShardId(1)].entries.size();
+      EXPECT_TRUE(start > 0 || index < 20);
+      for (int i = 0; i < 10; ++i) ASSERT_TRUE(AppendNow(world, *wal, Entry(1, ++index, "more")));
+      if (start == 2) EXPECT_TRUE(world.Run(wal->ForgetCut()).has_value());
+      wal.reset();
+      image = world.disk().Seen();
+    }
+    TestWorld world(image, 9);
+    EXPECT_EQ(OpenWal(world)->cut(), "");
+  }
+}
+
+// Claim: the mark of the end is one more write for all frames of some time, not one for each.
+TEST(WalEnd, MarksAreFew) {
+  TestWorld world;
+  auto wal = OpenWal(world);
+  Scope scope;
+  std::vector<int> answered;
+  for (std::uint64_t i = 1; i <= 300; ++i) {
+    scope.Spawn(AppendAndNote(wal.get(), Entry(1, i, "p"), 0, &answered));
+    world.executor().RunUntil(world.Now() + 1ms);
+  }
+  world.executor().RunUntilIdle();
+  EXPECT_EQ(answered.size(), 300u);
+  std::set<std::uint64_t> log_files;
+  for (const DiskOp& op : world.disk().ops()) {
+    if (op.kind == DiskOp::Kind::kCreate && op.bytes.ends_with(".log")) log_files.insert(op.file);
+  }
+  const auto marks = std::ranges::count_if(world.disk().ops(), [&](const DiskOp& op) {
+    return op.kind == DiskOp::Kind::kWrite && !log_files.contains(op.file);
+  });
+  EXPECT_LE(marks, 6);
+}
+
+// Claim: a data directory that was in use and has neither log nor mark has lost its log; a new one
+// has not.
+TEST(WalEnd, AnUsedDirectoryWithoutALogHasLostIt) {
+  for (const bool used : {false, true}) {
+    TestWorld world;
+    WalOptions options = kSmall;
+    options.used_before = used;
+    EXPECT_EQ(OpenWal(world, options)->cut().empty(), !used);
+  }
 }
 
 }  // namespace

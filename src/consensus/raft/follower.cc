@@ -49,6 +49,7 @@ bool Core::HasLiveLeader() const {
 // is committed: the others may need its vote, which they cannot get while its log is longer than
 // theirs. It leads without counting itself, commits its own removal, and goes [thesis §4.2.2].
 bool Core::Promotable() const {
+  if (recovering_) return false;
   if (IsVoter(configuration(), config_.self)) return true;
   return IsVoter(log_.ConfigurationAt(log_.commit()), config_.self);
 }

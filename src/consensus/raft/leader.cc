@@ -64,7 +64,8 @@ LogIndex AgreedIndex(const Core& core, const Leader& leader, const Configuration
   const auto match_of = [&](NodeId voter) {
     if (voter == core.config_.self) return core.log_.durable();
     const auto at = leader.peers.find(voter);
-    return at == leader.peers.end() ? LogIndex(0) : at->second.match();
+    const bool counts = at != leader.peers.end() && !at->second.recovering;
+    return counts ? at->second.match() : LogIndex(0);
   };
   if (COT_MUTANT(R21)) {
     std::vector<LogIndex> all;
@@ -109,7 +110,8 @@ bool Core::QuorumHeard(const Leader& leader) const {
   const Instant heard = QuorumValue(configuration(), Instant::max(), [&](NodeId voter) {
     if (voter == config_.self) return Instant::max();
     const auto at = leader.peers.find(voter);
-    return at == leader.peers.end() ? Instant::min() : at->second.heard();
+    const bool counts = at != leader.peers.end() && !at->second.recovering;
+    return counts ? at->second.heard() : Instant::min();
   });
   if (heard == Instant::max()) return true;
   return heard > now_ - config_.election_timeout;

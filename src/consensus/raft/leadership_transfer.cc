@@ -15,6 +15,9 @@ Status Core::TransferLeadership(NodeId to) {
     return Fail(ErrorCode::kBadTransferee, "the target must be another voter");
   }
   COT_ASSERT(leader->peers.contains(to));
+  if (leader->peers.at(to).recovering) {
+    return Fail(ErrorCode::kBadTransferee, "the target may have forgotten its promises");
+  }
   if (leader->transfer && leader->transfer->target == to) return Ok();
   // Proposals stop until then, so a target that never catches up must not hold the group for long.
   leader->transfer = Transfer{.target = to, .give_up_at = now_ + config_.election_timeout};

@@ -74,6 +74,7 @@ struct AppendEntriesReply {
   LogIndex hint_index;      ///< failure: where the follower's log may agree
   Term hint_term;
   std::uint64_t read_round = 0;
+  bool recovering = false;  ///< counts for nothing: see Restored::forgotten
 };
 
 /// The driver has streamed a state up to `last_index` to the receiver, which has it complete beside

@@ -84,8 +84,14 @@ void Core::AcknowledgeAppend(NodeId from, LogIndex match, std::uint64_t read_rou
     round_term_ = term_;
     round_echoed_ = 0;
   }
+  if (agreed_term_ != term_) {
+    agreed_term_ = term_;
+    agreed_ = LogIndex(0);
+  }
+  agreed_ = std::max(agreed_, match);
   AppendEntriesReply reply{.term = term_, .success = true, .match_index = match};
   reply.read_round = read_round;
+  reply.recovering = recovering_;
   if (read_round > round_echoed_ && match > log_.durable() && HardStateDurable()) {
     // Following this leader is already durable, so its reads need not wait for our disk.
     AppendEntriesReply early = reply;
@@ -104,6 +110,7 @@ void Core::RejectAppend(NodeId from, const AppendEntries& message, LogIndex prev
   reply.rejected_index = message.prev_log_index;
   reply.hint_index = hint;
   reply.hint_term = log_.TermAt(hint).value_or(Term(0));
+  reply.recovering = recovering_;
   reply.read_round = message.read_round;
   SendDurably(from, reply);
 }

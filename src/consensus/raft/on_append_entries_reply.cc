@@ -16,6 +16,7 @@ void Core::On(Leader& role, NodeId from, const AppendEntriesReply& message) {
     if (!COT_MUTANT(R15)) return;
     if (message.match_index > log_.last()) return;
   }
+  peer.recovering = message.recovering;
   peer.Heard(now_, std::min(message.read_round, role.reads.newest));
   ConfirmReads(role);
   if (!message.success) {

@@ -15,6 +15,8 @@ bool Core::IsUpToDate(LogIndex last_index, Term last_term) const {
 }
 
 void Core::OnRequestVote(NodeId from, const RequestVote& message) {
+  // It may have voted already, or lack what it acknowledged: see recovery.cc.
+  if (recovering_) return;
   // Whoever hears a leader does not help to depose it: a node that was removed, or cut off and
   // back, cannot disturb a healthy group [thesis §4.2.3]. The leader itself asked for a transfer.
   if (!message.leadership_transfer && HasLiveLeader()) return;

@@ -27,6 +27,7 @@ bool Coalesce(std::vector<Envelope>& waiting, NodeId to, const Message& message)
   const auto* later = std::get_if<AppendEntriesReply>(&message);
   if (earlier == nullptr || later == nullptr) return false;
   if (!earlier->success || !later->success || earlier->term != later->term) return false;
+  if (earlier->recovering != later->recovering) return false;
   earlier->match_index = std::max(earlier->match_index, later->match_index);
   earlier->read_round = std::max(earlier->read_round, later->read_round);
   return true;

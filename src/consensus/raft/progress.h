@@ -54,6 +54,8 @@ class Progress {
   void Probe(LogIndex next, bool wait);
   void AwaitSnapshot();
 
+  /// It may have forgotten what it promised: whatever it answers, no majority counts it.
+  bool recovering = false;
   /// A message must go even if empty: heartbeat or read round.
   bool must_send = false;
   /// The commit index the member was last told.

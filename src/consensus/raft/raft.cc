@@ -23,6 +23,7 @@ Core::Core(Config config, Restored restored, Random& random, Instant now)
       vote_(restored.hard_state.vote),
       log_(restored.compacted, restored.compacted_term, std::move(restored.configuration),
            std::move(restored.entries), restored.hard_state.commit, restored.applied),
+      recovering_(restored.forgotten),
       written_(restored.hard_state) {
   COT_ASSERT(config_.self != NodeId(0));
   COT_ASSERT(config_.heartbeat_interval < config_.election_timeout);
@@ -69,6 +70,7 @@ void Core::Step(NodeId from, const Message& message) {
     if (IsFromLeader(message)) {
       AppendEntriesReply refusal;
       refusal.term = term_;
+      refusal.recovering = recovering_;
       SendDurably(from, refusal);
     }
     const bool replay = COT_MUTANT(R15) && std::holds_alternative<AppendEntriesReply>(message);
@@ -165,6 +167,14 @@ void Raft::OnSnapshotSent(NodeId to, LogIndex index, bool ok, Instant now) {
 void Raft::OnUnreachable(NodeId peer) { core_->OnUnreachable(peer); }
 void Raft::Compact(LogIndex index) { core_->log_.Compact(index); }
 
+bool Raft::recovering() const { return core_->recovering_; }
+void Raft::NoteRecovering(NodeId member) { core_->NoteRecovering(member); }
+LogIndex Raft::agreed_index() const { return core_->agreed_index(); }
+void Raft::EndRecovery(Instant now) {
+  core_->Advance(now);
+  core_->EndRecovery();
+}
+
 NodeId Raft::self() const { return core_->config_.self; }
 Role Raft::role() const { return core_->role(); }
 Term Raft::term() const { return core_->term_; }
@@ -191,7 +201,8 @@ LogIndex Raft::MatchIndex(NodeId peer) const {
   if (leader == nullptr) return LogIndex(0);
   if (peer == core_->config_.self) return core_->log_.durable();
   const auto at = leader->peers.find(peer);
-  return at == leader->peers.end() ? LogIndex(0) : at->second.match();
+  const bool counts = at != leader->peers.end() && !at->second.recovering;
+  return counts ? at->second.match() : LogIndex(0);
 }
 
 bool Raft::IsReplicating(NodeId peer) const {

@@ -26,6 +26,9 @@ struct Restored {
   Configuration configuration;    ///< in force at `compacted`
   std::vector<EntryPtr> entries;  ///< (compacted, last]
   LogIndex applied;               ///< >= compacted; entries up to here are not emitted again
+  /// The end of the log, or the vote, may be lost after it was promised: the replica recovers. It
+  /// takes entries, but neither votes nor campaigns, and no leader counts it, until EndRecovery.
+  bool forgotten = false;
 };
 
 /// One replica of a Raft group: a value with no I/O, no clock and no randomness of its own
@@ -71,6 +74,16 @@ class Raft {
   /// The state up to `index` (applied, durable in the state machine) lets the log forget its
   /// entries.
   void Compact(LogIndex index);
+
+  bool recovering() const;
+  /// Leader only: `member` says by another way that it recovers.
+  void NoteRecovering(NodeId member);
+  /// The log is known to agree with this term's leader's, and is durable, up to here.
+  LogIndex agreed_index() const;
+  /// Ends the recovery. Requires: this term's leader was confirmed, after the replica was made, by
+  /// a majority that did not count it, and agreed_index() is that leader's last index then or
+  /// later.
+  void EndRecovery(Instant now);
 
   NodeId self() const;
   Role role() const;

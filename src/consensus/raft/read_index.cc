@@ -58,7 +58,8 @@ void Core::ConfirmReads(Leader& leader) {
   const std::uint64_t confirmed = QuorumValue(configuration(), kTop, [&](NodeId voter) {
     if (voter == config_.self) return reads.newest;
     const auto at = leader.peers.find(voter);
-    return at == leader.peers.end() ? std::uint64_t{0} : at->second.acked_round();
+    const bool counts = at != leader.peers.end() && !at->second.recovering;
+    return counts ? at->second.acked_round() : std::uint64_t{0};
   });
   while (!reads.under_way.empty() && reads.under_way.front().number <= confirmed) {
     ReadRounds::Round& round = reads.under_way.front();

@@ -96,6 +96,11 @@ class Core {
   void SendNow(NodeId to, Message message);
   bool HardStateDurable() const;
 
+  // recovery.cc
+  void NoteRecovering(NodeId member);
+  LogIndex agreed_index() const;
+  void EndRecovery();
+
   // follower.cc
   void BecomeFollower(Term term, NodeId leader);
   bool HasLiveLeader() const;
@@ -171,6 +176,7 @@ class Core {
   NodeId vote_;
   RaftLog log_;
   RoleState role_;
+  bool recovering_;
 
  private:
   struct Visible {
@@ -202,6 +208,8 @@ class Core {
   Visible visible_;
   std::uint64_t round_echoed_ = 0;  ///< newest read round answered in term round_term_
   Term round_term_;
+  LogIndex agreed_;  ///< vouched for to the leader of agreed_term_
+  Term agreed_term_;
 };
 
 }  // namespace coterie::raft

@@ -127,7 +127,8 @@ Task<void> LeaderlessReplicas::State::WriteBackLoop() {
     co_await runtime::Sleep(world.executor(), kWriteBackTick);
     const Duration since = world.Now() - last;
     const bool wanted = store.WantsWriteBack() && since >= kWriteBackPause;
-    const bool long_journal = host.journal.bytes() >= options.journal_bytes_max;
+    const bool long_journal = host.journal.bytes() >= options.journal_bytes_max ||
+                              host.journal.log_bytes_held() >= Journal::kLogBytesHeldMax;
     if (!wanted && !long_journal && since < options.write_back_interval) continue;
     last = world.Now();
     const Status conflicts_written = WriteConflicts(host.journal.durable());
@@ -145,7 +146,7 @@ Task<void> LeaderlessReplicas::State::WriteBackLoop() {
       more = *step;
       if (more) co_await runtime::Sleep(world.executor(), kWritePause);
     }
-    if (host.journal.bytes() < options.journal_bytes_max) continue;
+    if (!long_journal) continue;
     const LogIndex position = store.journal_position();
     const Status done = co_await FlushEngine();
     if (!done) {

@@ -47,12 +47,16 @@ Status RegisterStore::Load(std::unique_ptr<storage::Engine> engine) {
   COT_TRY(LoadMeta());
   COT_TRY(journal_.Replay(written_, [this](std::string_view record) { return Replay(record); }));
   ++starts_;
+  RecordStart();
+  scope_.Spawn(WriteBackLoop());
+  return Ok();
+}
+
+void RegisterStore::RecordStart() {
   Record start;
   start.kind = Record::Kind::kStart;
   start.number = starts_;
   journal_.Append(Encode(start));
-  scope_.Spawn(WriteBackLoop());
-  return Ok();
 }
 
 Status RegisterStore::LoadMeta() {
@@ -287,6 +291,9 @@ runtime::Task<void> RegisterStore::WriteBackLoop() {
   LogIndex seen;
   for (;;) {
     co_await full_.WaitUntil(world_.Now() + options_.write_back_interval);
+    // The newest entry is never let go, so a quiet journal makes a new one that holds less.
+    const bool holds_old_log = journal_.log_bytes_held() >= Journal::kLogBytesHeldMax;
+    if (holds_old_log) RecordStart();
     if (std::exchange(seen, journal_.last()) == journal_.last()) continue;
     const Status written = co_await WriteBack();
     if (!written) {

@@ -77,6 +77,7 @@ class RegisterStore {
   using Entries = std::map<std::string, Entry>;
 
   Status Replay(std::string_view bytes);
+  void RecordStart();
   Status LoadMeta();
   void Count(Entries::iterator entry, bool dirty);
   void Evict();

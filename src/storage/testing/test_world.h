@@ -19,13 +19,17 @@ class TestExecutor final : public runtime::Executor {
  public:
   Instant Now() const override { return now_; }
   void Post(runtime::Runnable& item) override { ready_.PushBack(item); }
-  void RunUntilIdle() {
+  void RunUntilIdle() { RunUntil(Instant::max()); }
+  void RunUntil(Instant end) {
     for (;;) {
       while (runtime::ListNode* node = ready_.front()) {
         node->Unlink();
         static_cast<runtime::Runnable*>(node)->Run();
       }
-      if (timers_.empty()) return;
+      if (timers_.empty() || timers_.next() > end) {
+        if (end != Instant::max()) now_ = end;
+        return;
+      }
       now_ = std::max(now_, timers_.next());
       FireNow(timers_.Pop());
     }

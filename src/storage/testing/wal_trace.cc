@@ -159,6 +159,9 @@ std::optional<std::string> CheckRecovery(const WalTrace& trace, std::size_t ops,
   auto opened = world.Run(Wal::Open(world, kWalDir, {.segment_bytes = 4096}));
   if (!opened)
     return fmt::format("after {} operations: does not open: {}", ops, Describe(opened.error()));
+  if (!(*opened)->cut().empty())
+    return fmt::format("after {} operations: a crash is taken for a cut: {}", ops,
+                       (*opened)->cut());
   const std::string found = WalModel::Print((*opened)->TakeRecovered());
   std::size_t answered = 0;
   std::size_t given = 0;
