@@ -44,14 +44,17 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
       ended(world.executor()) {
   if (options.leaderless != nullptr)
     cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
+  if (cells != nullptr && options.conditional != nullptr)
+    conditional = std::make_unique<ConditionalCommands>(*options.leaderless, router,
+                                                        *options.conditional, *cells);
 }
 
 Executor* DoorState::ExecutorOf(const Command& command, std::uint8_t kind, Words words) const {
   const bool leaderless = (kind & kLeaderless) != 0;
   if (command.id == CommandId::kCoterie) return leaderless ? cells.get() : nullptr;
-  if (kind == kLww && options.conditional != nullptr && (command.kinds & kOrdered) != 0 &&
+  if (kind == kLww && conditional != nullptr && (command.kinds & kPaxos) != 0 &&
       IsConditional(command, words))
-    return options.conditional;
+    return conditional.get();
   if ((command.kinds & kind) == 0) return nullptr;
   return leaderless ? static_cast<Executor*>(cells.get()) : options.ordered;
 }
