@@ -16,21 +16,16 @@ std::string Encoded(const Context& context, const Error& error) {
 
 }  // namespace
 
-ConditionalCommands::ConditionalCommands(node::Leaderless& leaderless, Forwarder& forwarder,
-                                         Executor& strings, Executor& cells)
-    : leaderless_(leaderless), forwarder_(forwarder), strings_(strings), cells_(cells) {}
-
 runtime::Task<std::string> ConditionalCommands::Run(Context context, OwnedWords words) {
+  std::string key = words[1];
+  return cells_.RunWhereServed(
+      std::move(context), std::move(words), std::move(key),
+      [this](Context with, OwnedWords all) { return RunHere(std::move(with), std::move(all)); });
+}
+
+runtime::Task<std::string> ConditionalCommands::RunHere(Context context, OwnedWords words) {
   const std::string key = words[1];
   const placement::Shard shard = context.keyspace->ShardOf(key);
-  if (!leaderless_.Serves(shard)) {
-    Result<std::string> answer = Fail(ErrorCode::kNotReplica, "The shard has just moved.");
-    if (!context.forwarded) {
-      answer = co_await forwarder_.Forward(shard, context, std::move(words), false);
-    }
-    if (answer) co_return std::move(*answer);
-    co_return Encoded(context, answer.error());
-  }
   const auto active = std::ranges::count(shard.replicas, placement::Phase::kActive,
                                          &placement::ShardReplica::phase);
   const auto majority = static_cast<std::uint32_t>(active / 2 + 1);

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "door/redis/cell_commands.h"
 #include "door/redis/command.h"
-#include "door/redis/forward.h"
 #include "node/leaderless/leaderless.h"
 
 namespace coterie::door::redis {
@@ -14,8 +14,8 @@ namespace coterie::door::redis {
 class ConditionalCommands final : public Executor {
  public:
   /// All outlive it. `strings` decides, on a node with the key's shard; `cells` are the plain ones.
-  ConditionalCommands(node::Leaderless& leaderless, Forwarder& forwarder, Executor& strings,
-                      Executor& cells);
+  ConditionalCommands(node::Leaderless& leaderless, CellCommands& cells, Executor& strings)
+      : leaderless_(leaderless), cells_(cells), strings_(strings) {}
 
   Step Begin(const Context&, Words, std::string&, node::WriteTicket&) override {
     return Step::kSuspend;
@@ -23,13 +23,14 @@ class ConditionalCommands final : public Executor {
   runtime::Task<std::string> Run(Context context, OwnedWords words) override;
 
  private:
+  /// At a node that serves the key.
+  runtime::Task<std::string> RunHere(Context context, OwnedWords words);
   /// The answer for a key that holds a hash.
   runtime::Task<std::string> RunOnHash(Context context, OwnedWords words);
 
   node::Leaderless& leaderless_;
-  Forwarder& forwarder_;
+  CellCommands& cells_;
   Executor& strings_;
-  Executor& cells_;
 };
 
 }  // namespace coterie::door::redis

@@ -11,8 +11,8 @@ namespace {
 
 /// A batch in the middle of which a command waits lets earlier replies go after so long.
 constexpr Duration kReplyPatience = 2ms;
-/// Reads of one connection that wait for other replicas together.
-constexpr std::size_t kReadsAtOnce = 256;
+/// Commands of one connection that wait together.
+constexpr std::size_t kTogetherMax = 256;
 
 /// After its last reply a client may go on sending so much for so long, and with such pauses.
 constexpr std::size_t kLingerBytesMax = 512u << 20;
@@ -164,10 +164,13 @@ Connection::Stop Connection::BeginAll() {
 
 bool Connection::MayBeginBeside(Words words) const {
   if (words.empty() || reply_mode != ReplyMode::kOn) return false;
-  if (suspended_in_ != door_.cells.get() || suspended_.size() >= kReadsAtOnce) return false;
-  if ((suspended_.front().context.command->flags & kRead) == 0) return false;
+  // Questions about subscribers are of no keyspace.
+  if (suspended_in_ == &door_.subscribers || suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
-  return row != nullptr && (row->flags & kRead) != 0;
+  if (row == nullptr || (row->kinds & kDoor) != 0) return false;
+  const Context& front = suspended_.front().context;
+  return door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_ &&
+         suspended_in_->MayJoin(front, *row);
 }
 
 runtime::Task<void> Connection::RunSuspended() {
@@ -185,7 +188,7 @@ runtime::Task<void> Connection::RunSuspended() {
     }
     replies.push_back(std::move(reply));
   } else {
-    replies = co_await door_.cells->RunReads(std::move(requests));
+    replies = co_await suspended_in_->RunTogether(std::move(requests));
   }
   const bool silent = reply_mode != ReplyMode::kOn;
   if (reply_mode == ReplyMode::kSkip) reply_mode = ReplyMode::kOn;

@@ -111,7 +111,7 @@ class Connection {
   void QueueLocal(const Command& row, Words words, Reply& reply);
   /// The answer of EXEC with those of the connection's own commands in their places.
   runtime::Task<std::string> WithLocals(std::string exec, std::vector<Local> locals);
-  /// Whether a command may begin while others wait: all of them only read a leaderless keyspace.
+  /// Whether a command may begin while others wait: the executor says so.
   bool MayBeginBeside(Words words) const;
   /// Runs the commands that suspended.
   runtime::Task<void> RunSuspended();

@@ -24,5 +24,10 @@ TEST_F(OrderedMutants, WatchTheStore) {
   EXPECT_NE(RunRaft(1, 100), "") << "survives";
 }
 
+TEST_F(OrderedMutants, PipelineApart) {
+  active_mutant = Mutant::kPipelineApart;
+  EXPECT_NE(RunPipelines("main", 1, 60), "") << "survives";
+}
+
 }  // namespace
 }  // namespace coterie::door::redis

@@ -31,5 +31,32 @@ TEST_F(OrderedBatches, ABatchIsItsMembersOneAfterAnother) {
   for (std::uint64_t seed = 1; seed <= 15; ++seed) ASSERT_EQ(RunRaft(seed, 150), "");
 }
 
+// A pipeline is its commands one after the other, on one state, and costs one entry of the log.
+TEST_F(OrderedBatches, APipelineIsItsCommandsInOrder) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    ASSERT_EQ(RunPipelines("main", seed, 60), "");
+  }
+  std::vector<OwnedWords> lines;
+  for (int i = 0; i < 100; ++i) lines.push_back({"INCR", "n" + std::to_string(i)});
+  lines.push_back({"GET", "n7"});
+  const auto before = node.status().last;
+  EXPECT_EQ(Pipeline(*self, lines).back(), "$1\r\n1\r\n");
+  EXPECT_EQ(node.status().last.value - before.value, 1u);
+}
+
+// On paxos keyspaces commands of one key share its round.
+TEST_F(OrderedBatches, APipelineOnRegistersIsItsCommandsInOrder) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    ASSERT_EQ(RunPipelines("slots", seed, 60), "");
+  }
+  registers.writes = 0;
+  std::vector<OwnedWords> lines;
+  for (int i = 0; i < 100; ++i) lines.push_back({"INCR", "n" + std::to_string(i % 4)});
+  EXPECT_EQ(Pipeline(*self, lines).back(), ":25\r\n");
+  auto slots = Connect("slots");
+  EXPECT_EQ(Pipeline(*slots, lines).back(), ":25\r\n");
+  EXPECT_EQ(registers.writes, 4);
+}
+
 }  // namespace
 }  // namespace coterie::door::redis

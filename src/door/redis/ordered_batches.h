@@ -15,6 +15,7 @@
 
 #include "door/redis/ordered_fixture.h"
 #include "door/redis/ordered_layout.h"
+#include "door/redis/ordered_view.h"
 #include "door/redis/random_commands.h"
 
 namespace coterie::door::redis {
@@ -78,6 +79,39 @@ class OrderedBatches : public OrderedTest {
       const std::string one = Contents(node), two = Contents(second);
       if (one != two)
         return fmt::format("seed {}, round {}: {}: {} | {}", seed, round, batch, one, two);
+    }
+    return "";
+  }
+
+  /// Pipelines of one connection against the same commands one by one.
+  std::string RunPipelines(const std::string& keyspace, std::uint64_t seed, int rounds) {
+    LocalRegisters other;
+    registers.values.clear();
+    OrderedCommands alone(world, {[this](std::string_view) { return &second; },
+                                  [&](std::string_view) { return &other; },
+                                  {}});
+    Generator generator(seed);
+    Random random(seed);
+    auto together = Connect(keyspace), apart = Connect(keyspace);
+    for (int round = 0; round < rounds; ++round) {
+      std::vector<OwnedWords> lines;
+      const std::uint64_t size = 2 + random.Below(30);
+      while (lines.size() < size) {
+        OwnedWords words = Queued(generator);
+        const Command& row = *FindCommand(words[0]);
+        if (ordered::KeyspaceHandler(row.id) != nullptr) continue;
+        if ((row.kinds & KindOf(map->Find(keyspace)->promise)) != 0) lines.push_back(words);
+      }
+      const auto replies = Pipeline(*together, lines);
+      for (std::size_t i = 0; i < lines.size(); ++i) {
+        const std::string expected = RawOn(alone, *apart, lines[i]);
+        if (replies[i] == expected) continue;
+        return fmt::format("seed {}, round {}, {} of {}: {} | {}", seed, round, i, lines,
+                           replies[i], expected);
+      }
+      if (Contents(node) != Contents(second) || registers.values != other.values) {
+        return fmt::format("seed {}, round {}: {} leave another state", seed, round, lines);
+      }
     }
     return "";
   }

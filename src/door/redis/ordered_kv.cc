@@ -205,7 +205,11 @@ std::size_t KvTransaction::Count(const KeyRange& range) {
 
 Result<std::string> KvTransaction::Encode() const {
   if (error_) return std::unexpected(*error_);
-  if (operations() > kTransactionOperationsMax) {
+  if (guards_.size() > kTransactionComparesMax) {
+    return Fail(ErrorCode::kTooLarge, "the command reads more than " +
+                                          std::to_string(kTransactionComparesMax) + " records");
+  }
+  if (writes_ + erased_.size() > kTransactionOperationsMax) {
     return Fail(ErrorCode::kTooLarge, "the command changes more than " +
                                           std::to_string(kTransactionOperationsMax) + " records");
   }

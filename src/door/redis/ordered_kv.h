@@ -13,7 +13,8 @@
 namespace coterie::door::redis::ordered {
 
 /// What one transaction may be, so that it fits the log and does not hold up others.
-inline constexpr std::size_t kTransactionOperationsMax = 10'000;
+inline constexpr std::size_t kTransactionOperationsMax = 10'000;  ///< puts and deletions
+inline constexpr std::size_t kTransactionComparesMax = 30'000;    ///< guards
 inline constexpr std::size_t kTransactionBytesMax = 1536u << 10;
 
 /// A transaction on the records of a kv store: reads of one state, writes that wait in a buffer and

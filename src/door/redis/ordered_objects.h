@@ -35,10 +35,10 @@ class Objects final : public View {
   /// Up to `max` (0: all) elements greater than `after`, or from the first one on, in order.
   std::vector<Element> Elements(std::string_view key, std::optional<std::string_view> after = {},
                                 std::size_t max = 0);
-  /// Some element, of a collection that has one: each is as likely in one of at most 512; in a
+  /// Some element; nullopt: there is none. Each is as likely in one of at most 512; in a
   /// larger one the choice is made byte by byte, evenly among the bytes that occur, so that it does
   /// not cost the whole collection.
-  Element Draw(std::string_view key);
+  std::optional<Element> Draw(std::string_view key);
   /// True if the element is new.
   bool Put(std::string_view key, ObjectType type, std::string_view element, std::string value);
   /// True if it was there.

@@ -30,22 +30,24 @@ class RedisServer {
     for (int i = 0; i < 1000 && !Connect(); ++i) ::usleep(10'000);
   }
   ~RedisServer() {
-    if (socket_ >= 0) ::close(socket_);
+    for (const int socket : sockets_) ::close(socket);
     process_.reset();
     std::filesystem::remove_all(directory_);
   }
-  bool connected() const { return socket_ >= 0; }
+  bool connected() const { return sockets_.size() == 2; }
 
-  std::string Run(const OwnedWords& words) {
+  /// `connection`: 0 or 1.
+  std::string Run(const OwnedWords& words, std::size_t connection = 0) {
+    const int socket = sockets_[connection];
     std::string request = "*" + std::to_string(words.size()) + "\r\n";
     for (const auto& word : words) {
       request += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
     }
-    if (::write(socket_, request.data(), request.size()) < 0) return "";
+    if (::write(socket, request.data(), request.size()) < 0) return "";
     std::size_t at = 0;
     while (!Whole(input_, at = 0)) {
       char buffer[65536];
-      const auto n = ::read(socket_, buffer, sizeof buffer);
+      const auto n = ::read(socket, buffer, sizeof buffer);
       if (n <= 0) return "";
       input_.append(buffer, static_cast<std::size_t>(n));
     }
@@ -57,14 +59,20 @@ class RedisServer {
 
  private:
   bool Connect() {
-    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (sockets_.size() < 2 && ConnectOne()) continue;
+    return connected();
+  }
+  bool ConnectOne() {
+    const int made = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, sizeof address.sun_path - 1);
-    if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return true;
-    ::close(socket_);
-    socket_ = -1;
-    return false;
+    if (::connect(made, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      ::close(made);
+      return false;
+    }
+    sockets_.push_back(made);
+    return true;
   }
   /// Whether `in` holds a whole reply at `at`; moves it behind it.
   static bool Whole(const std::string& in, std::size_t& at) {
@@ -82,7 +90,7 @@ class RedisServer {
 
   std::string directory_, path_, input_;
   std::unique_ptr<etcd::ServerProcess> process_;
-  int socket_ = -1;
+  std::vector<int> sockets_;
 };
 
 /// How many elements belong together in the reply of a command that promises no order; 0: it does.
@@ -138,6 +146,65 @@ std::string Joined(const OwnedWords& words) {
   return out;
 }
 
+const char* const kOddLines[] = {
+    "HSET h f abc",
+    "HINCRBYFLOAT h f 1",
+    "HINCRBYFLOAT h g abc",
+    "HINCRBYFLOAT h g inf",
+    "HINCRBYFLOAT h g -inf",
+    "HINCRBYFLOAT h g nan",
+    "HINCRBYFLOAT h f inf",
+    "HSET h x inf",
+    "HINCRBYFLOAT h x 1",
+    "HINCRBYFLOAT h y 3.0e3",
+    "HINCRBYFLOAT h y 0x10",
+    "HINCRBY h f 1",
+    "HINCRBY h f x",
+    "SET s abc",
+    "HINCRBYFLOAT s f inf",
+    "HINCRBYFLOAT s f 1",
+    "INCRBYFLOAT s 1",
+    "INCRBYFLOAT q abc",
+    "INCRBYFLOAT q inf",
+    "SET w 0x10",
+    "INCRBYFLOAT w 1",
+    "SET w ' 1'",
+    "INCRBYFLOAT w 1",
+    "ZADD z 0x10 m",
+    "ZSCORE z m",
+    "ZADD z 0x m",
+    "ZADD z nan m",
+    "ZINCRBY z 0x1p3 m",
+    "ZADD z +1 b",
+    "ZADD z '1 ' b",
+    "ZADD z inf i",
+    "ZINCRBY z -inf i",
+    "ZRANGEBYSCORE z 0x1 0x20",
+    "ZCOUNT z (0x1 +inf",
+    "PEXPIREAT s 4000000000501",
+    "EXPIRETIME s",
+    "PEXPIREAT s 4000000000500",
+    "EXPIRETIME s",
+    "PEXPIREAT s 4000000000499",
+    "EXPIRETIME s",
+    "PEXPIRETIME s",
+    "COPY s t DB 0",
+    "COPY s t DB 0",
+    "COPY s t DB 0 REPLACE",
+    "COPY s t REPLACE DB 0",
+    "COPY s s DB 0",
+    "COPY s t DB x",
+    "COPY s t DB -1",
+    "COPY s t DB",
+    "COPY s t FOO",
+    "COPY none t DB 0",
+    "PEXPIRETIME t",
+    "SETBIT bits 3 1",
+    "SETBIT bits 3 1",
+    "SETBIT bits 70 0",
+    "STRLEN bits",
+};
+
 class OrderedPeer : public OrderedTest {
  protected:
   // What the door does with a command before it reaches its executor.
@@ -179,6 +246,40 @@ TEST_F(OrderedPeer, AnswersAsRedisDoes) {
         queued.push_back(words);
       }
     }
+  }
+}
+
+// Words that a generator does not draw.
+TEST_F(OrderedPeer, AnswersOddWordsAsRedisDoes) {
+  if (::access("/usr/bin/redis-server", X_OK) != 0) GTEST_SKIP() << "redis-server is not installed";
+  RedisServer redis;
+  ASSERT_TRUE(redis.connected());
+  for (const char* line : kOddLines) {
+    const OwnedWords words = Split(line);
+    EXPECT_EQ(Ours(words), redis.Run(words)) << line;
+  }
+}
+
+// A watched key is broken by a command of another connection exactly when Redis says so.
+TEST_F(OrderedPeer, WatchesBreakAsRedisDoes) {
+  if (::access("/usr/bin/redis-server", X_OK) != 0) GTEST_SKIP() << "redis-server is not installed";
+  RedisServer redis;
+  ASSERT_TRUE(redis.connected());
+  auto other = Connect();
+  Generator generator(77);
+  for (int i = 0; i < 6000; ++i) {
+    OwnedWords words = generator.Next();
+    const Command& row = *FindCommand(words[0]);
+    if (row.group == "transactions" || !row.AcceptsWords(words.size())) continue;
+    const OwnedWords watch = {"WATCH", "k" + std::to_string(i % 6)};
+    for (const OwnedWords& one : {watch, OwnedWords{"MULTI"}, OwnedWords{"INCR", "done"}}) {
+      ASSERT_EQ(Raw(*other, one), redis.Run(one, 1));
+      if (one.front() != "WATCH") continue;
+      Raw(*self, words);
+      redis.Run(words);
+    }
+    const OwnedWords exec = {"EXEC"};
+    ASSERT_EQ(Raw(*other, exec), redis.Run(exec, 1)) << watch[1] << " and " << Joined(words);
   }
 }
 

@@ -1,9 +1,11 @@
 #include "door/redis/ordered_raft.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "clock/wall_interval.h"
+#include "door/redis/gather.h"
 #include "door/redis/mutants.h"
 #include "door/redis/ordered_register_view.h"
 
@@ -26,6 +28,7 @@ void Run(View& view, const QueuedCommand& queued, int protocol, std::string& out
   const std::vector<std::string_view> words(queued.words.begin(), queued.words.end());
   Reply reply(out, protocol);
   const Handler handler = HandlerOf(queued.command->id);
+  if (handler == nullptr) return reply.Error(RefusalOf(*queued.command, kRaft, ""));
   const Call call{view, *queued.command, words, reply};
   if (!queued.command->AcceptsWords(words.size())) return call.WrongArity();
   handler(call);
@@ -46,7 +49,7 @@ std::int64_t WallMilliseconds(runtime::World& world) {
 }
 
 View::Surroundings RaftJobs::surroundings() {
-  return {WallMilliseconds(world_), world_.random(), cursors_};
+  return {WallMilliseconds(world_), database, world_.random(), cursors_};
 }
 
 std::string RaftJobs::Execute(Objects& objects, const Job& job) {
@@ -196,7 +199,31 @@ Task<std::string> RaftJobs::Change(std::string key, Job job) {
   co_return reply;
 }
 
+Task<std::vector<std::string>> RaftJobs::ReadInOrder(std::vector<Job> jobs) {
+  std::vector<std::string> replies;
+  while (replies.size() < jobs.size()) {
+    Jobs rest;
+    for (std::size_t i = replies.size(); i < jobs.size(); ++i) rest.push_back(&jobs[i]);
+    auto some = co_await Decide(std::move(rest), true, jobs[replies.size()].deadline);
+    if (some) {
+      std::ranges::move(*some, std::back_inserter(replies));
+    } else {
+      replies.push_back(Encoded(some.error(), jobs[replies.size()].protocol));
+    }
+  }
+  co_return replies;
+}
+
 Task<std::vector<std::string>> RaftJobs::ChangeInOrder(std::string key, std::vector<Job> jobs) {
+  if (COT_ORDERED_MUTANT(kPipelineApart)) {
+    std::vector<Task<std::string>> apart;
+    for (Job& job : jobs) {
+      std::string own = job.commands.front().words.back();
+      apart.push_back(Change(std::move(own), std::move(job)));
+    }
+    auto unordered = co_await All(world_.executor(), std::move(apart));
+    co_return unordered;
+  }
   Group group;
   for (Job& job : jobs) {
     group.push_back(std::make_shared<Waiting>(world_.executor(), std::move(job)));

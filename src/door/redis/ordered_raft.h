@@ -56,12 +56,17 @@ class RaftJobs {
   RaftJobs(runtime::World& world, Cursors& cursors, std::function<node::KvKeyspace*()> keyspace)
       : world_(world), cursors_(cursors), keyspace_(std::move(keyspace)) {}
 
+  std::int64_t database = 0;  ///< the keyspace's, as the last command's map has it
+
   /// The encoded reply. `key` is the one it is likely to change: jobs with the same are run
   /// together.
   runtime::Task<std::string> Change(std::string key, Job job);
   /// The same for the jobs of one connection: they happen in this order, as many as possible at
   /// once, others between them at most.
   runtime::Task<std::vector<std::string>> ChangeInOrder(std::string key, std::vector<Job> jobs);
+  /// The same for jobs that are likely not to change anything: none sees an older state than the
+  /// one before it.
+  runtime::Task<std::vector<std::string>> ReadInOrder(std::vector<Job> jobs);
   /// For a job that is likely not to change anything.
   runtime::Task<std::string> Read(Job job);
   /// WATCH.

@@ -42,11 +42,11 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
                return ExecutorOf(command, kind, words);
              }),
       ended(world.executor()) {
-  if (options.leaderless != nullptr)
-    cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
-  if (cells != nullptr && options.conditional != nullptr)
-    conditional = std::make_unique<ConditionalCommands>(*options.leaderless, router,
-                                                        *options.conditional, *cells);
+  if (options.leaderless == nullptr) return;
+  cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
+  if (options.conditional != nullptr)
+    conditional =
+        std::make_unique<ConditionalCommands>(*options.leaderless, *cells, *options.conditional);
 }
 
 Executor* DoorState::ExecutorOf(const Command& command, std::uint8_t kind, Words words) const {
