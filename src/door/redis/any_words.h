@@ -15,6 +15,24 @@
 
 namespace coterie::door::redis {
 
+/// A word that no client would send: long, or of any bytes.
+inline std::string OddWord(Random& random) {
+  std::string word;
+  switch (random.Below(40)) {
+    case 0:
+      return std::string((1 + random.Below(26)) << 20, 'w');
+    case 1:
+    case 2:
+      return std::string(1 + random.Below(600'000), '9');
+    case 3:
+      return "$-1\r\n*3\r\n";
+    default:
+      for (std::size_t n = random.Below(300); n > 0; --n)
+        word.push_back(static_cast<char>(random.Below(random.Below(2) == 0 ? 4 : 256)));
+      return word;
+  }
+}
+
 /// A command that `kind` serves, with as many words as it accepts: a few keys, on
 /// which commands of all types meet, the words that commands look for, numbers at the ends of
 /// what numbers can be, and now and then very large words, or very many.
@@ -75,6 +93,10 @@ inline std::vector<std::string> AnyWords(Random& random, std::uint8_t kind) {
   while (words.size() < size) {
     const bool key =
         command->first != 0 && words.size() == static_cast<std::size_t>(command->first);
+    if (!key && random.Below(100) == 0) {
+      words.push_back(OddWord(random));
+      continue;
+    }
     if (random.Below(500) == 0) {
       const std::size_t large = random.Below(20) == 0 ? 2u << 20 : 1 + random.Below(70'000);
       words.emplace_back(large, random.Chance(0.5) ? '1' : '\0');

@@ -316,6 +316,63 @@ TEST_F(TwoNodes, AnyWordsAreAnsweredAnywhere) {
   }
 }
 
+/// Decides conditional commands on strings, or says that it was asked to.
+class Strings final : public Executor {
+ public:
+  Step Begin(const Context&, Words, std::string&, node::WriteTicket&) override {
+    return Step::kSuspend;
+  }
+  runtime::Task<std::string> Run(Context, OwnedWords words) override {
+    co_return "+decided " + words[0] + "\r\n";
+  }
+};
+
+/// A lww keyspace of three shards, each of one of three nodes; the third has a door only.
+class ConditionalTest : public DoorTest {
+ protected:
+  ConditionalTest() {
+    control.Add(LeaderlessPromise("lww", kLww, 0), {NodeId(1), NodeId(2), NodeId(3)}, 4);
+    auto map = std::make_shared<placement::ClusterMap>(*control.map());
+    auto& shards = map->keyspaces.find("lww")->second.shards;
+    for (std::size_t i = 0; i < shards.size(); ++i) shards[i].replicas = {{NodeId(1 + i % 2)}};
+    control.Set(std::move(map));
+    conditional = &strings_;
+    Start(3);
+  }
+  ~ConditionalTest() override { machines.clear(); }
+
+ private:
+  Strings strings_;
+};
+
+// A hash is no string: what decides by strings never sees it, at whichever node it is asked, and
+// answers as Redis does.
+TEST_F(ConditionalTest, HashesAreNotStrings) {
+  Client one(world, NodeId(1)), two(world, NodeId(2)), three(world, NodeId(3));
+  for (Client* client : {&one, &two, &three}) {
+    for (const std::string key : {"a", "b", "c", "d", "e", "f"}) {
+      EXPECT_EQ(client->Ask("SETNX " + key + " v"), "+decided SETNX");
+      EXPECT_EQ(client->Ask("GETDEL " + key), "+decided GETDEL");
+      client->Ask("HSET " + key + " f v");
+      EXPECT_EQ(client->Ask("SETNX " + key + " v"), ":0");
+      EXPECT_EQ(client->Ask("SET " + key + " v NX"), "(nil)");
+      for (const std::string line : {"GETSET K v", "GETDEL K", "SET K v GET", "SET K v XX GET"}) {
+        EXPECT_EQ(
+            client->Ask(line.substr(0, line.find('K')) + key + line.substr(line.find('K') + 1)),
+            "-WRONGTYPE Operation against a key holding the wrong kind of value");
+      }
+      EXPECT_EQ(client->Ask("HGET " + key + " f"), "\"v\"");
+      EXPECT_EQ(client->Ask("SET " + key + " s XX EX 100"), "+OK");
+      EXPECT_EQ(client->Ask("GET " + key), "\"s\"");
+      EXPECT_EQ(client->Ask("SETNX " + key + " v"), "+decided SETNX");
+      client->Ask("DEL " + key);
+    }
+  }
+  // What has no register to decide it is refused by name.
+  EXPECT_TRUE(one.Ask("HSETNX h f v").starts_with("-NOTLWW HSETNX decides"));
+  EXPECT_TRUE(one.Ask("RENAME a b").starts_with("-NOTLWW RENAME decides"));
+}
+
 // A forwarded command is read as it was written; anything shorter or longer is refused.
 TEST(ForwardedCommand, Codec) {
   const ForwardedCommand command{.keyspace = "k",

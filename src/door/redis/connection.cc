@@ -164,7 +164,8 @@ Connection::Stop Connection::BeginAll() {
 
 bool Connection::MayBeginBeside(Words words) const {
   if (words.empty() || reply_mode != ReplyMode::kOn) return false;
-  if (suspended_.size() >= kTogetherMax) return false;
+  // Questions about subscribers are of no keyspace.
+  if (suspended_in_ == &door_.subscribers || suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
   if (row == nullptr || (row->kinds & kDoor) != 0) return false;
   const Context& front = suspended_.front().context;

@@ -9,6 +9,7 @@
 
 #include "door/redis/cell_commands.h"
 #include "door/redis/cluster_subscribers.h"
+#include "door/redis/conditional_commands.h"
 #include "door/redis/connection.h"
 #include "door/redis/forward.h"
 #include "door/redis/publish.h"
@@ -48,7 +49,7 @@ struct DoorState {
   ClusterSubscribers subscribers;
   Router router;
   std::unique_ptr<CellCommands> cells;
-  std::unique_ptr<Executor> conditional;  // options.conditional, where the key has a replica
+  std::unique_ptr<ConditionalCommands> conditional;
   runtime::Notification ended;
   runtime::Scope acceptors;
   runtime::Scope serving;  // last: its tasks use everything above

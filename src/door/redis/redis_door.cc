@@ -26,28 +26,6 @@ bool IsConditional(const Command& command, Words words) {
          });
 }
 
-/// Commands on one key of a leaderless keyspace that somebody else decides, at a node that serves
-/// the key.
-class AtReplicas final : public Executor {
- public:
-  AtReplicas(CellCommands& cells, Executor& decider) : cells_(cells), decider_(decider) {}
-  Step Begin(const Context& context, Words words, std::string& out,
-             node::WriteTicket& ticket) override {
-    return decider_.Begin(context, words, out, ticket);
-  }
-  runtime::Task<std::string> Run(Context context, OwnedWords words) override {
-    std::string key = words[1];
-    return cells_.RunWhereServed(std::move(context), std::move(words), std::move(key),
-                                 [this](Context with, OwnedWords all) {
-                                   return decider_.Run(std::move(with), std::move(all));
-                                 });
-  }
-
- private:
-  CellCommands& cells_;
-  Executor& decider_;
-};
-
 }  // namespace
 
 DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
@@ -67,13 +45,14 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
   if (options.leaderless == nullptr) return;
   cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
   if (options.conditional != nullptr)
-    conditional = std::make_unique<AtReplicas>(*cells, *options.conditional);
+    conditional =
+        std::make_unique<ConditionalCommands>(*options.leaderless, *cells, *options.conditional);
 }
 
 Executor* DoorState::ExecutorOf(const Command& command, std::uint8_t kind, Words words) const {
   const bool leaderless = (kind & kLeaderless) != 0;
   if (command.id == CommandId::kCoterie) return leaderless ? cells.get() : nullptr;
-  if (kind == kLww && conditional != nullptr && (command.kinds & kOrdered) != 0 &&
+  if (kind == kLww && conditional != nullptr && (command.kinds & kPaxos) != 0 &&
       IsConditional(command, words))
     return conditional.get();
   if ((command.kinds & kind) == 0) return nullptr;

@@ -1,36 +1,42 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "door/redis/input_buffer.h"
 #include "door/redis/request_parser.h"
 
 namespace {
 
 using coterie::door::redis::RequestParser;
 
-/// Every request and the final error of `input`, fed `cut` bytes at a time.
+/// Every request and the final error of `input`, read `cut` bytes at a time as a connection does.
 std::vector<std::string> Parse(std::string_view input, std::size_t cut) {
   RequestParser parser({.bulk_bytes_max = 1000, .words_max = 100, .line_bytes_max = 200});
   std::vector<std::string> found;
-  std::string buffer;
+  const std::size_t all = input.size();
+  InputBuffer buffer;
   while (!input.empty()) {
-    const std::size_t n = std::min(cut, input.size());
-    buffer.append(input.substr(0, n));
+    const std::span<char> room = buffer.Room(parser.wanted());
+    const std::size_t n = std::min({cut, input.size(), room.size()});
+    std::copy_n(input.begin(), n, room.begin());
+    buffer.Commit(n);
     input.remove_prefix(n);
+    if (buffer.moved() > 4 * all || buffer.capacity() > 2 * all + InputBuffer::kChunk) std::abort();
     for (;;) {
-      const auto state = parser.Next(buffer);
+      const auto state = parser.Next(buffer.unread());
       if (state == RequestParser::State::kMore) break;
       if (state == RequestParser::State::kError) {
         found.emplace_back(parser.error());
         return found;
       }
-      if (parser.consumed() == 0 || parser.consumed() > buffer.size()) std::abort();
+      if (parser.consumed() == 0 || parser.consumed() > buffer.unread().size()) std::abort();
       for (const std::string_view word : parser.words()) found.emplace_back(word);
       found.emplace_back("|");
-      buffer.erase(0, parser.consumed());
+      buffer.Consume(parser.consumed());
     }
   }
   return found;
