@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -70,11 +71,18 @@ class Executor {
                      node::WriteTicket& ticket) = 0;
   /// Runs it and answers the encoded reply.
   virtual runtime::Task<std::string> Run(Context context, OwnedWords words) = 0;
-  /// Whether `next`, of the same connection and keyspace, may begin while `front` waits, to be run
+  /// Whether a command of the same connection and keyspace may begin while `front` waits, to be run
   /// together with it if it waits, too.
-  virtual bool MayJoin(const Context& front, const Command& next) const = 0;
+  virtual bool MayJoin(const Context&, const Command&) const { return false; }
   /// Runs what was let join; their replies, in order.
-  virtual runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) = 0;
+  virtual runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) {
+    std::vector<std::string> replies;
+    for (Request& request : requests) {
+      std::string reply = co_await Run(std::move(request.context), std::move(request.words));
+      replies.push_back(std::move(reply));
+    }
+    co_return replies;
+  }
 };
 
 }  // namespace coterie::door::redis

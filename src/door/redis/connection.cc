@@ -166,7 +166,7 @@ bool Connection::MayBeginBeside(Words words) const {
   if (words.empty() || reply_mode != ReplyMode::kOn) return false;
   if (suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
-  if (row == nullptr || (row->kinds & kDoor) != 0) return false;
+  if (row == nullptr || (row->kinds & kDoor) != 0 || !row->AcceptsWords(words.size())) return false;
   const Context& front = suspended_.front().context;
   return door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_ &&
          suspended_in_->MayJoin(front, *row);

@@ -60,11 +60,13 @@ void Reactor::Stop() {
   [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
 }
 
-void Reactor::TakeTime() {
+Instant Reactor::Read() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  now_ = Instant(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+  return Instant(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
 }
+
+void Reactor::TakeTime() { now_ = Read(); }
 
 void Reactor::FireTimers() {
   // No more than were armed at the start: a timer that arms itself in the past must not hold the
@@ -75,12 +77,16 @@ void Reactor::FireTimers() {
   }
 }
 
+// What yields again and again is behind itself only: it must not keep sockets and timers waiting
+// for as long as kItemsPerPoll of its steps take.
 void Reactor::RunReady() {
+  const Instant until = Read() + kReadyMax;
   for (int budget = kItemsPerPoll; budget > 0; --budget) {
     ListNode* node = ready_.front();
     if (node == nullptr) return;
     node->Unlink();
     static_cast<Runnable*>(node)->Run();
+    if (Read() >= until) return;
   }
 }
 
