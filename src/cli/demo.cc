@@ -113,7 +113,12 @@ node::NodeConfig ConfigOf(const DemoState& state, const DemoNode& node) {
 }
 
 Status WriteConfig(const DemoNode& node, const node::NodeConfig& config) {
-  return WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" + ConfigFileText(config));
+  return WriteTextFile(
+      node.config_path,
+      "# Written by `coterie demo`, for a demo: with demo = true whoever reaches the admin port "
+      "may\n"
+      "# inject faults (POST /fault). Take that line out of a file made from this one.\n" +
+          ConfigFileText(config));
 }
 
 Status WriteConfigs(const DemoState& state, const DemoOptions& options) {
@@ -219,7 +224,7 @@ Status LaunchAndWait(DemoState& state, const DemoOptions& options,
   }
   COT_TRY(SaveDemo(state));
   COT_TRY(WaitReady(state.nodes, options.ready_within, interrupted));
-  return PointToDemo(state.dir);
+  return RememberDemo(state.dir);
 }
 
 }  // namespace

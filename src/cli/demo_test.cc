@@ -79,6 +79,30 @@ TEST_F(DemoTest, PortInUseLeavesNothing) {
   EXPECT_FALSE(LoadDemo(*second.dir)) << "it was never started, so there is nothing to find";
 }
 
+// Claim: of two demos none is taken without being named; with one of them stopped the other is
+// found. What a demo writes says that it is one, and is its user's alone.
+TEST_F(DemoTest, NeverAnothers) {
+  options_.nodes = 1;
+  const Result<DemoState> first = Start();
+  ASSERT_TRUE(first) << first.error().message;
+  DemoOptions other = options_;
+  other.dir = root_ + "/other";
+  other.first_address = "127.0.71.9";
+  const Result<DemoState> second = StartDemo(other, [] { return false; });
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(ListDemos()->size(), 2u);
+  const Result<DemoState> either = FindDemo(std::nullopt);
+  ASSERT_FALSE(either);
+  EXPECT_EQ(either.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(either.error().message.find(root_ + "/demo, " + root_ + "/other"), std::string::npos)
+      << either.error().message;
+  ASSERT_TRUE(StopDemo(second->dir));
+  const Result<DemoState> left = FindDemo(std::nullopt);
+  ASSERT_TRUE(left) << left.error().message;
+  EXPECT_EQ(left->dir, first->dir);
+  EXPECT_NE(ReadTextFile(first->nodes[0].config_path)->find("POST /fault"), std::string::npos);
+}
+
 // Claim: a node that ends while starting fails the start with its name and its own last words, and
 // the nodes that did start are stopped.
 TEST_F(DemoTest, NodeThatEndsIsNamedWithItsReason) {

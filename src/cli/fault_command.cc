@@ -218,8 +218,7 @@ class Adder {
     const auto options = std::make_shared<FaultOptions>();
     take(*command, *options);
     command->add_option("--dir", options->dir, "the demo of that directory");
-    command->add_option("--output", options->format, "text or json")
-        ->transform(CLI::CheckedTransformer(kOutputFormats));
+    AddOutput(*command, options->format);
     Run& run = run_;
     command->callback([&run, options, perform] {
       run = [options, perform]() -> int {

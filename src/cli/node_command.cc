@@ -143,8 +143,7 @@ void Add(CLI::App& parent, Run& run, const std::string& name, const std::string&
   const auto options = std::make_shared<NodeOptions>();
   take(*command, *options);
   AddClusterChoice(*command, options->cluster);
-  command->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, options->format);
   command->callback(
       [&run, options, perform] { run = [options, perform] { return perform(*options); }; });
 }

@@ -309,6 +309,17 @@ Status WriteTextFile(const std::string& path, const std::string& text) {
   return Ok();
 }
 
+std::vector<std::string> FilesIn(const std::string& directory) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
+    paths.push_back(at->path().string());
+  }
+  std::ranges::sort(paths);
+  return paths;
+}
+
 Status MakeDirectories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

@@ -109,6 +109,8 @@ class FileLock {
 Result<std::string> ReadTextFile(const std::string& path);
 /// Replaces the file by renaming a complete new one over it. Error kIo.
 Status WriteTextFile(const std::string& path, const std::string& text);
+/// The paths of what a directory holds, in order; none if it cannot be read.
+std::vector<std::string> FilesIn(const std::string& directory);
 /// Creates a directory and its parents. Error kIo.
 Status MakeDirectories(const std::string& path);
 /// A directory for this user's own run-time files: $XDG_RUNTIME_DIR/coterie, or /tmp/coterie-<uid>.

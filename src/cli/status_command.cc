@@ -45,8 +45,7 @@ void AddStatus(CLI::App& app, Run& run) {
       "condition. 2: no node answers.");
   const auto options = std::make_shared<StatusOptions>();
   AddClusterChoice(*command, options->cluster);
-  command->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, options->format);
   command->callback([&run, options] { run = [options] { return ShowStatus(*options); }; });
 }
 

@@ -97,6 +97,8 @@ class GrpcMethods {
   void Streaming(std::string path, StreamHandler handler);
   const UnaryHandler* FindUnary(std::string_view path) const;
   const StreamHandler* FindStreaming(std::string_view path) const;
+  /// Whether any method is of this service ("etcdserverpb.KV").
+  bool HasService(std::string_view service) const;
 
  private:
   std::map<std::string, UnaryHandler, std::less<>> unary_;

@@ -107,12 +107,15 @@ TEST_F(Grpc, ErrorsCarryCodeAndAnyMessage) {
   auto channel = Connect();
   std::optional<GrpcReply> failed;
   std::optional<GrpcReply> unknown;
+  std::optional<GrpcReply> no_service;
   std::optional<GrpcReply> large;
+  Call(channel.get(), "/no.Such/None", "", &no_service);
   Call(channel.get(), "/t.T/Fail", "100% \xc3\xa9\n", &failed);
   Call(channel.get(), "/t.T/None", "", &unknown);
   Call(channel.get(), "/t.T/Echo", std::string((2u << 20) + 1, 'x'), &large);
   Run(100ms);
-  ASSERT_TRUE(failed && unknown && large);
+  ASSERT_TRUE(failed && unknown && no_service && large);
+  EXPECT_EQ(no_service->error().message, "unknown service no.Such");
   EXPECT_EQ(failed->error().code, GrpcCode::kFailedPrecondition);
   EXPECT_EQ(failed->error().message, "no: 100% \xc3\xa9\n");
   EXPECT_EQ(unknown->error().code, GrpcCode::kUnimplemented);

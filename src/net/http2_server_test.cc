@@ -129,6 +129,21 @@ TEST_F(Http2Server, EarlyErrorsAreTrailersOnly) {
   EXPECT_EQ(connection_->open_calls(), 0u);
 }
 
+// Any format of messages that gRPC names is taken, and named in the answer.
+TEST_F(Http2Server, ContentTypesOfGrpc) {
+  Begin();
+  std::uint32_t id = 1;
+  for (const std::string type : {"application/grpc+proto", "application/grpc+json",
+                                 "application/grpc;charset=utf-8", "application/grpc+x;y"}) {
+    auto fields = GrpcFields("/t.T/Echo");
+    fields.back().second = type;
+    EXPECT_TRUE(Feed(RawFrame(kHeaders, kEndHeaders, id, HeaderBlock(fields)) +
+                     RawFrame(kData, kEndStream, id, GrpcBody("x"))));
+    EXPECT_EQ(Types(), fmt::format("HEADERS/{0} DATA/{0} HEADERS/{0}!", id)) << type;
+    id += 2;
+  }
+}
+
 TEST_F(Http2Server, OtherContentTypesAreRefusedOnGrpcPaths) {
   Begin();
   auto fields = GrpcFields("/t.T/Echo");

@@ -21,16 +21,25 @@ bool IsGrpc(std::string_view content_type) {
   constexpr std::string_view kGrpc = "application/grpc";
   if (!content_type.starts_with(kGrpc)) return false;
   const std::string_view rest = content_type.substr(kGrpc.size());
-  return rest.empty() || rest == "+proto" || rest.front() == ';' || rest.starts_with("+proto;");
+  return rest.empty() || rest.front() == '+' || rest.front() == ';';
 }
 
-GrpcStatus UnknownMethod(std::string_view path) {
+/// The answer names the format that the request named, as gRPC's own servers do.
+std::string_view AnswerType(std::string_view content_type) {
+  return content_type.substr(0, content_type.find(';'));
+}
+
+GrpcStatus UnknownMethod(const GrpcMethods& methods, std::string_view path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string_view::npos || slash == 0) {
     return {GrpcCode::kUnimplemented, fmt::format("malformed method name: \"{}\"", path)};
   }
-  return {GrpcCode::kUnimplemented, fmt::format("unknown method {} for service {}",
-                                                path.substr(slash + 1), path.substr(1, slash - 1))};
+  const std::string_view service = path.substr(1, slash - 1);
+  if (!methods.HasService(service)) {
+    return {GrpcCode::kUnimplemented, fmt::format("unknown service {}", service)};
+  }
+  return {GrpcCode::kUnimplemented,
+          fmt::format("unknown method {} for service {}", path.substr(slash + 1), service)};
 }
 
 }  // namespace
@@ -75,7 +84,9 @@ void ServerCall::ClassifyGrpc() {
   if (head.method != "POST") return RefuseHttp(405, "gRPC calls are POST requests\n");
   unary_ = connection_.shared_.methods.FindUnary(head.path);
   if (unary_ == nullptr) streaming_ = connection_.shared_.methods.FindStreaming(head.path);
-  if (unary_ == nullptr && streaming_ == nullptr) return Refuse(UnknownMethod(head.path));
+  if (unary_ == nullptr && streaming_ == nullptr) {
+    return Refuse(UnknownMethod(connection_.shared_.methods, head.path));
+  }
   if (connection_.open_count_ > connection_.shared_.limits.streams_max) {
     return Refuse(
         {GrpcCode::kResourceExhausted,
@@ -325,7 +336,11 @@ void ServerCall::OnDeadline() {
 
 // ---- answering --------------------------------------------------------------------------------
 
-void ServerCall::SendHead() { connection_.session_.Respond(*this, kGrpcHead, true); }
+void ServerCall::SendHead() {
+  const HeaderField fields[] = {kGrpcHead[0], {"content-type", AnswerType(head.content_type)}};
+  const bool plain = fields[1].value == kGrpcHead[1].value;
+  connection_.session_.Respond(*this, plain ? kGrpcHead : fields, true);
+}
 
 void ServerCall::Finish(GrpcStatus status) {
   COT_ASSERT(!finished_);
@@ -334,8 +349,10 @@ void ServerCall::Finish(GrpcStatus status) {
   if (!headers_sent && status.code != GrpcCode::kOk) {
     const std::string code = fmt::format("{}", static_cast<int>(status.code));
     const std::string message = PercentEncode(status.message);
-    const HeaderField fields[] = {
-        kGrpcHead[0], kGrpcHead[1], {"grpc-status", code}, {"grpc-message", message}};
+    const HeaderField fields[] = {kGrpcHead[0],
+                                  {"content-type", AnswerType(head.content_type)},
+                                  {"grpc-status", code},
+                                  {"grpc-message", message}};
     connection_.session_.Respond(*this, std::span(fields, message.empty() ? 3 : 4), false);
   } else {
     if (!headers_sent) SendHead();

@@ -214,6 +214,11 @@ runtime::Task<Result<std::int64_t>> LeaseService::AskLeader(Method method, std::
   }
 }
 
+std::vector<std::int64_t> LeaseService::ByEnd() {
+  keeper_.Refresh(world_.Now());
+  return keeper_.ByEnd();
+}
+
 runtime::Task<Result<std::int64_t>> LeaseService::Renew(std::int64_t id, Instant deadline) {
   return AskLeader(Method::kLeaseRenew, id, deadline);
 }

@@ -20,6 +20,8 @@ class LeaseService {
   runtime::Task<Result<std::int64_t>> Renew(std::int64_t id, Instant deadline);
   /// Seconds left, -1 if there is no such lease. Errors: kNoLeader, kTimedOut.
   runtime::Task<Result<std::int64_t>> Remaining(std::int64_t id, Instant deadline);
+  /// All leases, by this replica's count of when they end, the soonest first.
+  std::vector<std::int64_t> ByEnd();
 
  private:
   runtime::Task<void> ExpiryLoop();

@@ -235,6 +235,8 @@ runtime::Task<Result<std::int64_t>> Node::LeaseRenew(std::int64_t id, Instant de
   return parts_->groups->main().LeaseRenew(id, deadline);
 }
 
+std::vector<std::int64_t> Node::LeasesByEnd() { return parts_->groups->main().LeasesByEnd(); }
+
 runtime::Task<Result<std::int64_t>> Node::LeaseRemaining(std::int64_t id, Instant deadline) {
   return parts_->groups->main().LeaseRemaining(id, deadline);
 }

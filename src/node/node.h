@@ -42,6 +42,8 @@ class KvKeyspace {
   virtual runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) = 0;
   /// Seconds left by the leader's count, -1 if there is no such lease.
   virtual runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) = 0;
+  /// All leases, by this node's count of when they end, the soonest first.
+  virtual std::vector<std::int64_t> LeasesByEnd() = 0;
 };
 
 class RaftReplica;
@@ -76,6 +78,7 @@ class Node final : public KvKeyspace {
   std::vector<Member> members() const override;
   runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
   runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
+  std::vector<std::int64_t> LeasesByEnd() override;
 
   /// This node's replica of a raft keyspace; nullptr: it has none, or the shard is not one's.
   KvKeyspace* kv(ShardId shard);

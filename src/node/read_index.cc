@@ -39,13 +39,14 @@ runtime::Task<void> RaftReplica::RunReadRound(std::shared_ptr<ReadRound> round) 
     co_await runtime::Yield(world_.executor());  // let this turn's callers in
     COT_ASSERT(round == gathering_);
     gathering_.reset();
-    const Instant give_up = world_.Now() + options_.leader_patience;
+    const Instant patience = world_.Now() + options_.leader_patience;
     for (;;) {
-      auto index = co_await AskReadIndex(give_up);
+      auto index = co_await AskReadIndex(patience);
       if (index) {
         if (!COT_NODE_MUTANT(kReadBeforeApplied)) co_await WaitApplied(*index);
         break;
       }
+      const Instant give_up = RefusedFrom(patience);
       if (world_.Now() >= give_up) {
         round->result = Fail(ErrorCode::kNoLeader, "no leader confirmed the read");
         break;

@@ -24,6 +24,8 @@ void EtcdDoor::Register(net::GrpcMethods& methods) {
   RegisterLease(shared, methods);
   RegisterCluster(shared, methods);
   RegisterMaintenance(shared, methods);
+  RegisterAuth(shared, methods);
+  RegisterHealth(shared, methods);
 }
 
 net::HttpHandler EtcdDoor::Http() { return HealthPages(services_->shared); }

@@ -89,7 +89,7 @@ Task<GrpcReply> Range(Shared& shared, const GrpcContext& context, std::string by
   const Status valid = kv::Store::Validate(request);
   if (!valid) co_return Fails(valid.error());
   if (!serializable) {
-    auto failure = co_await Barrier(shared, context.deadline);
+    auto failure = co_await Barrier(shared, PatienceOf(shared, context));
     if (failure) co_return std::unexpected(std::move(*failure));
   } else {
     shared.keyspace.replica().CatchUp();
@@ -122,7 +122,7 @@ Task<GrpcReply> Put(Shared& shared, const GrpcContext& context, std::string byte
   auto refusal = RefusalOfWrite<etcdserverpb::PutRequest>(shared, context, bytes, "PutRequest");
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
   return Propose<etcdserverpb::PutResponse>(&shared, kv::EncodePut(bytes),
-                                            DeadlineOf(shared, context));
+                                            PatienceOf(shared, context));
 }
 
 Task<GrpcReply> DeleteRange(Shared& shared, const GrpcContext& context, std::string bytes) {
@@ -130,13 +130,13 @@ Task<GrpcReply> DeleteRange(Shared& shared, const GrpcContext& context, std::str
                                                                   "DeleteRangeRequest");
   if (refusal) return Ready(std::unexpected(std::move(*refusal)));
   return Propose<etcdserverpb::DeleteRangeResponse>(&shared, kv::EncodeDeleteRange(bytes),
-                                                    DeadlineOf(shared, context));
+                                                    PatienceOf(shared, context));
 }
 
 Task<GrpcReply> ReadTxn(Shared& shared, const GrpcContext& context,
                         std::unique_ptr<etcdserverpb::TxnRequest> request) {
   if (!kv::Store::IsSerializable(*request)) {
-    auto failure = co_await Barrier(shared, context.deadline);
+    auto failure = co_await Barrier(shared, PatienceOf(shared, context));
     if (failure) co_return std::unexpected(std::move(*failure));
   } else {
     shared.keyspace.replica().CatchUp();
@@ -160,7 +160,7 @@ Task<GrpcReply> Txn(Shared& shared, const GrpcContext& context, std::string byte
   if (bytes.size() > shared.options.request_bytes_max)
     return Ready(Refuse(EtcdError::kRequestTooLarge));
   return Propose<etcdserverpb::TxnResponse>(&shared, kv::EncodeTxn(bytes),
-                                            DeadlineOf(shared, context));
+                                            PatienceOf(shared, context));
 }
 
 Task<GrpcReply> Compact(Shared& shared, const GrpcContext& context, std::string bytes) {
@@ -169,7 +169,7 @@ Task<GrpcReply> Compact(Shared& shared, const GrpcContext& context, std::string 
   etcdserverpb::CompactionRequest request;
   if (!Decode(bytes, request)) return Ready(std::unexpected(MalformedRequest("CompactionRequest")));
   return Propose<etcdserverpb::CompactionResponse>(&shared, kv::EncodeCompaction(bytes),
-                                                   DeadlineOf(shared, context));
+                                                   PatienceOf(shared, context));
 }
 
 }  // namespace

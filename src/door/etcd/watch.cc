@@ -112,8 +112,8 @@ Task<void> WatchSession::ReceiveRequests() {
 
 void WatchSession::Create(const etcdserverpb::WatchCreateRequest& request) {
   kv::WatchSpec spec = SpecOf(request);
-  if (IsEmptyRange(spec)) return RefuseCreate(kEmptyRange);
   if (spec.start < 0) return RefuseCreate(TextOf(EtcdError::kCompacted));
+  if (IsEmptyRange(spec)) return RefuseCreate(kEmptyRange);
   if (request.watch_id() != 0 && entries_.contains(request.watch_id()))
     return RefuseCreate(kDuplicateId);
   if (entries_.size() >= shared_.options.watchers_max) return RefuseCreate(kTooManyWatchers);
@@ -276,9 +276,10 @@ void WatchSession::EndCompacted(Entry& entry, const Error& error) {
   canceled.set_watch_id(entry.id);
   canceled.set_canceled(true);
   if (error.code == ErrorCode::kCompacted) {
-    canceled.set_compact_revision(CompactedRevisionIn(error));
+    canceled.set_compact_revision(CompactedRevisionIn(error));  // which says why, as etcd's
+  } else {
+    canceled.set_cancel_reason(StatusOf(error).message);
   }
-  canceled.set_cancel_reason(StatusOf(error).message);
   if (entry.progress_notify) --notified_entries_;
   entries_.erase(entry.id);
   QueueAnswer(std::move(canceled));

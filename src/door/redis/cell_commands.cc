@@ -221,22 +221,35 @@ runtime::Task<std::vector<std::string>> CellCommands::RunTogether(std::vector<Re
   co_return replies;
 }
 
+runtime::Task<std::string> CellCommands::ExecuteFresh(Context context, OwnedWords words) {
+  const auto views = ViewsOf(words);
+  if (Refreshes(context, views)) {
+    std::vector<std::string> keys;
+    const auto positions = KeyPositions(*context.command, views);
+    if (positions)
+      for (const std::size_t position : *positions) keys.push_back(words[position]);
+    Status refreshed = co_await Refresh(context, std::move(keys));
+    if (!refreshed) co_return Encoded(context, refreshed.error());
+  }
+  co_return co_await ExecuteHere(context, std::move(words));
+}
+
 runtime::Task<std::string> CellCommands::RunOnShard(Context context, OwnedWords words,
                                                     std::string key) {
+  Here here = [this](Context with, OwnedWords all) {
+    return ExecuteFresh(std::move(with), std::move(all));
+  };
+  return RunWhereServed(std::move(context), std::move(words), std::move(key), std::move(here));
+}
+
+runtime::Task<std::string> CellCommands::RunWhereServed(Context context, OwnedWords words,
+                                                        std::string key, Here here) {
   std::unique_ptr<placement::Keyspace> adjusted;  // of a map newer than the connection's
   for (;;) {
     const placement::Shard& shard = context.keyspace->ShardOf(key);
-    const auto views = ViewsOf(words);
     if (leaderless_.Serves(shard)) {
-      if (Refreshes(context, views)) {
-        std::vector<std::string> keys;
-        const auto positions = KeyPositions(*context.command, views);
-        if (positions)
-          for (const std::size_t position : *positions) keys.push_back(words[position]);
-        Status refreshed = co_await Refresh(context, std::move(keys));
-        if (!refreshed) co_return Encoded(context, refreshed.error());
-      }
-      co_return co_await ExecuteHere(context, std::move(words));
+      std::string reply = co_await here(context, std::move(words));
+      co_return reply;
     }
     Result<std::string> answer = Fail(ErrorCode::kNotReplica, "The shard has just moved.");
     if (!context.forwarded) answer = co_await forwarder_.Forward(shard, context, words, false);

@@ -1,8 +1,11 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/random.h"
+#include "door/redis/any_words.h"
 #include "door/redis/cluster_subscribers.h"
 #include "door/redis/door_fixture.h"
 #include "door/redis/forward.h"
@@ -233,6 +236,23 @@ TEST(SubscribersQuestion, Codec) {
     for (std::size_t n = random.Below(12); n > 0; --n)
       any.push_back(static_cast<char>(random.Below(random.Below(2) == 0 ? 5 : 256)));
     (void)DecodeQuestion(any);
+  }
+}
+
+// Whatever its words are, a command is answered by one reply at a node that has half of the shards.
+TEST_F(TwoNodes, AnyWordsAreAnsweredAnywhere) {
+  Client one(world, NodeId(1)), two(world, NodeId(2));
+  EXPECT_EQ(one.Ask("SET " + KeyOn(2) + " v"), "+OK");
+  EXPECT_EQ(one.Ask("OBJECT ENCODING " + KeyOn(2)), two.Ask("OBJECT ENCODING " + KeyOn(2)));
+  EXPECT_NE(one.Ask("OBJECT ENCODING " + KeyOn(2)), "(nil)");
+  for (int i = 0; i < 4000; ++i) {
+    const auto words = AnyWords(world.random(), redis::kCrdt);
+    Client& client = i % 2 == 0 ? one : two;
+    client.Tell(PeerClient::Encode(words));
+    client.Run(20ms);
+    std::string_view in = client.input();
+    ASSERT_TRUE(SkipReply(in) && in.empty()) << fmt::format("{} -> {}", words, client.input());
+    client.input().clear();
   }
 }
 

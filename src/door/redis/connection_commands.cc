@@ -85,6 +85,10 @@ bool Connection::Admits(const Command* row, Words words, Reply& reply) {
     WrongArguments(row->name, reply);
     return false;
   }
+  if (const std::string error = SubcommandError(*row, words); !error.empty()) {
+    reply.Error(error);
+    return false;
+  }
   if (subscribed() && context_.protocol == 2 && (row->flags & kSubscribed) == 0) {
     reply.Error(
         fmt::format("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
@@ -263,6 +267,10 @@ void Connection::FilterReply(std::size_t begin) {
   } else if (reply_mode == ReplyMode::kSkip) {
     reply_mode = ReplyMode::kOn;
   }
+  // What SUBSCRIBE and its like tell is a message, as in Redis.
+  const bool is_message = last_command != nullptr && (last_command->flags & kPubSub) != 0 &&
+                          last_command->id != CommandId::kPublish;
+  if (is_message && out_.size() > begin && out_[begin] != '-') return;
   out_.resize(begin);
   while (!held_.empty() && held_.back().begin >= begin) {
     if (held_.back().published) published_.pop_back();

@@ -292,6 +292,8 @@ TEST_F(ConnectionTest, ReplyOffLeavesMessages) {
   EXPECT_EQ(client.Take(), "(none)");
   EXPECT_EQ(other.Ask("PUBLISH c hers"), ":1");
   EXPECT_EQ(client.Take(), ">[\"message\" \"c\" \"hers\" ]");
+  EXPECT_EQ(client.Ask("SUBSCRIBE d"), ">[\"subscribe\" \"d\" :2 ]");
+  EXPECT_EQ(client.Ask("SUBSCRIBE"), "(none)");
   EXPECT_EQ(client.Ask("CLIENT REPLY ON"), "+OK");
 }
 

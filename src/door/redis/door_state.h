@@ -48,6 +48,7 @@ struct DoorState {
   ClusterSubscribers subscribers;
   Router router;
   std::unique_ptr<CellCommands> cells;
+  std::unique_ptr<Executor> conditional;  // options.conditional, where the key has a replica
   runtime::Notification ended;
   runtime::Scope acceptors;
   runtime::Scope serving;  // last: its tasks use everything above

@@ -158,11 +158,21 @@ void Leave(Publisher& publisher, Connection& connection, Words words, bool patte
 }
 
 /// What is not asked of the whole cluster (ClusterSubscribers).
-void RunPubSub(Words words, Reply& reply) {
-  if (IsWord(words[1], "shardchannels") || IsWord(words[1], "shardnumsub")) {
+void RunPubSub(DoorState& door, Words words, Reply& reply) {
+  if (IsWord(words[1], "help")) return RunServerCommand(door, words, reply, CommandId::kPubsub);
+  if (IsWord(words[1], "shardnumsub")) {
+    reply.Array(2 * (words.size() - 2));
+    for (const std::string_view channel : words.subspan(2)) {
+      reply.Bulk(channel);
+      reply.Integer(0);
+    }
+  } else if (IsWord(words[1], "shardchannels") && words.size() <= 3) {
     reply.Array(0);
   } else {
-    UnknownSubcommand(words, reply);
+    reply.Error(
+        fmt::format("ERR unknown subcommand or wrong number of arguments for '{:.128}'. Try PUBSUB "
+                    "HELP.",
+                    words[1]));
   }
 }
 
@@ -188,7 +198,7 @@ void RunPubSubCommand(DoorState& door, Connection& connection, Words words, Repl
     case CommandId::kPunsubscribe:
       return Leave(publisher, connection, words, true, reply);
     default:
-      return RunPubSub(words, reply);
+      return RunPubSub(door, words, reply);
   }
 }
 

@@ -156,6 +156,13 @@ Instant LeaseKeeper::NextDeadline() const {
   return state_->by_deadline.begin()->first;
 }
 
+std::vector<std::int64_t> LeaseKeeper::ByEnd() const {
+  std::vector<std::int64_t> ids;
+  ids.reserve(state_->by_deadline.size());
+  for (const auto& [deadline, id] : state_->by_deadline) ids.push_back(id);
+  return ids;
+}
+
 std::vector<LeaseKeeper::Count> LeaseKeeper::Counts(std::optional<std::int64_t> after,
                                                     std::size_t max, Instant now) const {
   std::vector<Count> counts;

@@ -99,6 +99,8 @@ Result<std::optional<Store::HashAt>> Store::HashKv(HashProgress& progress,
     hash = XXH3_64bits_withSeed(at->value().data(), at->value().size(), hash);
   }
   COT_TRY(at->status());
+  // Of no record, too, there is a hash: etcd's is never 0, which clients take for none.
+  if (hash == 0) hash = XXH3_64bits(nullptr, 0);
   const auto folded = static_cast<std::uint32_t>(hash ^ hash >> 32);
   return std::optional(HashAt{folded, revision, compacted});
 }

@@ -196,6 +196,8 @@ class LeaseKeeper {
   std::vector<std::int64_t> TakeExpired(Instant now, std::size_t max, Duration retry);
   /// When TakeExpired next has something; Instant::max() if never.
   Instant NextDeadline() const;
+  /// All leases, the one that ends soonest first.
+  std::vector<std::int64_t> ByEnd() const;
 
   /// One lease as a replica counts it.
   struct Count {

@@ -17,7 +17,8 @@ using runtime::Task;
 namespace {
 constexpr std::size_t kLineMax = 1024;
 constexpr int kTriesMax = 50;
-constexpr std::size_t kCellsMax = 8;  // a string's are few, and come first
+constexpr std::size_t kReplacedBytesMax = 4u << 20;  // of a hash, as a removal names its fields
+constexpr std::size_t kCellsMax = 8;                 // a string's are few, and come first
 constexpr char kHolds = 1;
 constexpr char kApplied = 2;
 }  // namespace
@@ -93,11 +94,22 @@ bool ConditionalWrites::IsPast(const Value& value) const {
   return clock::MiddleMs(world_.WallNow()) >= value.expires_at_ms;
 }
 
+bool ConditionalWrites::IsLarge(ShardId shard, std::string_view key) {
+  std::size_t left = kReplacedBytesMax;
+  leaderless_.store().VisitHash(shard, key, "", [&](std::string_view field, std::string_view) {
+    left -= std::min(left, key.size() + field.size() + 64);
+    return left > 0;
+  });
+  return left == 0;
+}
+
 ConditionalWrites::Decided ConditionalWrites::Local(ShardId shard, const std::string& key) {
   Decided local;
   cells::Store& store = leaderless_.store();
   if (std::optional<std::string> text = store.GetString(shard, key)) {
     local.value = Value{std::move(*text), store.ExpiresAt(shard, key).value_or(0)};
+  } else if (store.TypeOf(shard, key) != cells::ObjectType::kNone) {
+    local.value = Value{"", store.ExpiresAt(shard, key).value_or(0), true};
   }
   auto [first, last] = cells::Store::CellsOf(key);
   std::size_t seen = 0;
@@ -223,6 +235,11 @@ paxos::Decision ConditionalWrites::Fold(Try& current, ShardId shard, const std::
   if (!change.write) return keep;
   if (change.value && change.value->bytes.size() > registers::kValueBytesMax) {
     call.refused = Error{ErrorCode::kTooLarge, Outcome::kNotApplied, "a value of at most 8 MiB"};
+    return keep;
+  }
+  if (newest.value && newest.value->other_type && IsLarge(shard, key)) {
+    call.refused = Error{ErrorCode::kTooLarge, Outcome::kNotApplied,
+                         "what the key holds is too large to be replaced: remove it first"};
     return keep;
   }
   const Decided next{.value = std::move(change.value),

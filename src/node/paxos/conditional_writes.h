@@ -35,8 +35,7 @@ class ConditionalWrites final : public Registers {
                     Duration drift_max = std::chrono::seconds(10));
   ~ConditionalWrites() override;
 
-  // Registers; also kNotReplica, kClockTooFarAhead, kNoKeyspace (not applied). The change is a
-  // plain string's: the caller has checked that the key holds no other type.
+  // Registers; also kNotReplica, kClockTooFarAhead, kNoKeyspace, kTooLarge (not applied).
 
   runtime::Task<Result<std::optional<Value>>> Read(std::string key, Instant deadline) override;
   runtime::Task<Result<std::optional<Value>>> Update(std::string key, Decide decide,
@@ -79,6 +78,8 @@ class ConditionalWrites final : public Registers {
   /// The string as this node's replica has it, and its time.
   Decided Local(ShardId shard, const std::string& key);
   bool IsPast(const Value& value) const;
+  /// Whether the hash at `key` is too large to be removed by the write of a string.
+  bool IsLarge(ShardId shard, std::string_view key);
   paxos::Decision Fold(Try& current, ShardId shard, const std::string& key, const Decide& decide,
                        const registers::Bytes& bytes);
   runtime::Task<Result<std::optional<Value>>> InTurn(std::string key, Decide decide,
