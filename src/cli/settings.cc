@@ -254,6 +254,17 @@ constexpr std::array kSettings = {
         "engine_memtable_bytes", "BYTES", "memory for writes not yet in a table",
         [](Text t, NodeConfig& c) { return SetBytes<kMiB, 4 * kGiB>(t, c.engine_memtable_bytes); },
         [](const NodeConfig& c) { return BytesText(c.engine_memtable_bytes); }},
+    Setting{"redis_history_kept", "DURATION",
+            "the past of a raft keyspace that Redis commands change",
+            [](Text t, NodeConfig& c) {
+              return SetDuration<1'000, 86'400'000>(t, c.redis_history_kept);
+            },
+            [](const NodeConfig& c) { return DurationText(c.redis_history_kept); }},
+    Setting{"redis_history_revisions", "COUNT", "and at most so much of it; 0: all",
+            [](Text t, NodeConfig& c) {
+              return SetCount<0, 1'000'000'000>(t, c.redis_history_revisions);
+            },
+            [](const NodeConfig& c) { return fmt::to_string(c.redis_history_revisions); }},
     Setting{"log_level", "LEVEL", "debug, info, warn or error",
             [](Text t, NodeConfig& c) { return SetLogLevel(t, c.log_level); },
             [](const NodeConfig& c) { return std::string(NameOf(c.log_level)); }},

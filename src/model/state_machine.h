@@ -41,7 +41,8 @@ class StateMachine {
   /// (>= the last command's index; entries without a command move it too). Answers: one per
   /// command, nullptr where none is wanted. A command that is refused (a bad lease, say) is an
   /// Answer, the same on every replica; a Status error here means the disk or the state is broken:
-  /// crash.
+  /// crash. It may stop after some of them, which took long enough for one turn: there are as many
+  /// answers as commands were applied, at least one, and applied() is at the last of those.
   virtual Result<std::vector<std::unique_ptr<Answer>>> Apply(std::span<const Command> commands,
                                                              LogIndex upto, Term upto_term) = 0;
 };

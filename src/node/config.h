@@ -58,6 +58,10 @@ struct NodeConfig {
   /// journal), and how much of the journal is kept for them.
   Duration cells_write_back = 20s;
   std::uint64_t cells_journal_bytes = 128u << 20;
+  /// Of a raft keyspace that Redis commands change: younger revisions are kept, but so many at most
+  /// (0: all of them, until a client compacts).
+  Duration redis_history_kept = 300s;
+  std::uint64_t redis_history_revisions = 100'000;
   LogLevel log_level = LogLevel::kInfo;
 };
 

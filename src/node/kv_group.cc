@@ -6,6 +6,7 @@ namespace coterie::node {
 
 namespace {
 constexpr std::size_t kPurgeRecords = 256;
+constexpr std::size_t kApplyRecords = 2000;  // of one turn: about five milliseconds
 constexpr Duration kPurgePause = 5ms;
 constexpr Duration kPurgeIdle = 500ms;
 }  // namespace
@@ -14,7 +15,7 @@ KvGroup::KvGroup(runtime::World& world, std::uint64_t cluster_id, Machines machi
     : world_(world),
       cluster_id_(cluster_id),
       machines_(std::move(machines)),
-      store_(world.executor(), kv::StoreOptions{}) {}
+      store_(world.executor(), kv::StoreOptions{.apply_records_max = kApplyRecords}) {}
 
 runtime::Task<Result<std::unique_ptr<KvGroup>>> KvGroup::Open(const GroupHost* host, ShardId shard,
                                                               storage::EngineFactory engines,

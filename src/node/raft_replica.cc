@@ -278,20 +278,22 @@ void RaftReplica::ApplyCommitted() {
     commands.push_back({entry.index, entry.term, split->command, ours});
     numbers.push_back(ours ? split->id.number : 0);
   }
-  const raft::Entry& last = *taken.back();
-  auto answers = machine_.Apply(commands, last.index, last.term);
+  auto answers = machine_.Apply(commands, taken.back()->index, taken.back()->term);
   if (!answers) {
     world_.Crash(Describe(answers.error()));
     return;
   }
-  COT_ASSERT(answers->size() == commands.size());
-  for (std::size_t i = 0; i < commands.size(); ++i) {
+  COT_ASSERT(answers->size() <= commands.size());
+  for (; taken.back()->index > machine_.applied(); taken.pop_back()) {
+    to_apply_.push_front(taken.back());
+  }
+  for (std::size_t i = 0; i < answers->size(); ++i) {
     if (commands[i].answer_wanted) proposals_.Resolve(numbers[i], std::move((*answers)[i]));
   }
   for (const raft::EntryPtr& entry : taken) proposals_.OnApplied(entry->index, entry->term);
   applied_changed_.NotifyAll();
-  apply_due_ = !to_apply_.empty();
-  if (apply_due_) Schedule();
+  // By a timer, which fires once clients' bytes have been looked at.
+  if (!to_apply_.empty()) world_.executor().Arm(apply_timer_, world_.Now());
 }
 
 runtime::Task<bool> RaftReplica::WaitForLeader(Instant deadline) {

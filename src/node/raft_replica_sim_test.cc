@@ -339,5 +339,27 @@ TEST_P(SnapshotTest, ReceiverDiesAroundTheSwitch) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, SnapshotTest, ::testing::Values(11, 12, 13));
 
+// Small entries that cost much are re-applied in many turns, and leave what they left before.
+TEST(RaftReplica, CostlyEntriesAreAppliedAgainInManyTurns) {
+  NodeCluster cluster(31, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  PutMany(cluster, leader, 120, 1);
+  kv::Command flush;
+  flush.mutable_delete_range()->set_key("a");
+  flush.mutable_delete_range()->set_range_end(std::string(1, '\0'));
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(cluster.Propose(leader, flush).has_value());
+    ASSERT_TRUE(cluster.Put(leader, "k", std::to_string(i)).has_value());
+  }
+  const NodeId follower = cluster.Other(leader);
+  cluster.Kill(follower, runtime::Death::kPowerOff);
+  cluster.Start(follower);
+  ASSERT_TRUE(cluster.RunUntil([&] {
+    return cluster.node(follower) != nullptr && Same(cluster, leader, follower);
+  }));
+  EXPECT_EQ(cluster.Value(follower, "k"), "59");
+}
+
 }  // namespace
 }  // namespace coterie::node

@@ -165,6 +165,8 @@ void Server::Parts::OpenDoors(runtime::World& world,
 
 door::redis::OrderedCommands::Parts Server::Parts::OrderedParts() {
   door::redis::OrderedCommands::Parts parts;
+  parts.history = {.kept = node->config().redis_history_kept,
+                   .revisions_max = node->config().redis_history_revisions};
   parts.raft = [this](std::string_view name) -> node::KvKeyspace* {
     const placement::Keyspace* keyspace = node->control().map()->Find(name);
     if (keyspace == nullptr || keyspace->promise.replication != Replication::kRaft) return nullptr;
@@ -216,6 +218,11 @@ Task<void> Server::Parts::FollowMap() {
       const bool ours = ordered && keyspace.promise.replication == Replication::kRaft;
       if (ours && swept.insert(name).second) ordered->SweepExpired(name);
     }
+    std::erase_if(swept, [&](const std::string& name) {
+      if (map->Find(name) != nullptr) return false;
+      ordered->EndSweep(name);
+      return true;
+    });
     co_await node->control().changed().Wait();
   }
 }

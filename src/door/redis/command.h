@@ -71,7 +71,7 @@ class Executor {
                      node::WriteTicket& ticket) = 0;
   /// Runs it and answers the encoded reply.
   virtual runtime::Task<std::string> Run(Context context, OwnedWords words) = 0;
-  /// Whether `next`, of the same connection and keyspace, may begin while `front` waits, to be run
+  /// Whether a command of the same connection and keyspace may begin while `front` waits, to be run
   /// together with it if it waits, too.
   virtual bool MayJoin(const Context&, const Command&) const { return false; }
   /// Runs what was let join; their replies, in order.

@@ -37,7 +37,7 @@ struct OrderedCommands::State {
   const Parts parts;
   Cursors cursors;
   std::map<std::string, std::unique_ptr<RaftJobs>> jobs;
-  runtime::Scope scope;
+  std::map<std::string, runtime::Scope> sweeps;
 };
 
 namespace {
@@ -79,8 +79,8 @@ std::optional<std::string_view> BulkOf(std::string_view reply) {
 RaftJobs& OrderedCommands::State::Jobs(const std::string& keyspace) {
   auto& slot = jobs[keyspace];
   if (!slot) {
-    slot = std::make_unique<RaftJobs>(world, cursors,
-                                      [this, keyspace] { return parts.raft(keyspace); });
+    slot = std::make_unique<RaftJobs>(
+        world, cursors, [this, keyspace] { return parts.raft(keyspace); }, parts.history);
   }
   return *slot;
 }
@@ -208,6 +208,12 @@ Task<std::string> OrderedCommands::State::RunOnRaft(Context context, OwnedWords 
     reply = co_await PassOn(std::move(context), std::move(words));
     co_return reply;
   }
+  if (id == CommandId::kKeys || id == CommandId::kDbsize) {
+    std::optional<std::string> pattern;
+    if (id == CommandId::kKeys) pattern = words[1];
+    reply = co_await Jobs(context).AllKeys(std::move(pattern), context.protocol, context.deadline);
+    co_return reply;
+  }
   const bool changes = Changes(*context.command);
   std::string queue = QueueOf(*context.command, words);
   Job job{.protocol = context.protocol, .deadline = context.deadline};
@@ -259,6 +265,7 @@ Task<void> OrderedCommands::State::Sweep(std::string keyspace) {
   for (;;) {
     co_await runtime::Sleep(world.executor(), after.empty() ? kRound : kPause);
     after = co_await Jobs(keyspace).Sweep(std::move(after));
+    if (after.empty()) co_await Jobs(keyspace).CompactHistory();
   }
 }
 
@@ -320,7 +327,10 @@ Task<std::vector<std::string>> OrderedCommands::RunTogether(std::vector<Request>
 }
 
 void OrderedCommands::SweepExpired(std::string keyspace) {
-  state_->scope.Spawn(state_->Sweep(std::move(keyspace)));
+  runtime::Scope& sweep = state_->sweeps[keyspace];
+  sweep.Spawn(state_->Sweep(std::move(keyspace)));
 }
+
+void OrderedCommands::EndSweep(const std::string& keyspace) { state_->sweeps.erase(keyspace); }
 
 }  // namespace coterie::door::redis

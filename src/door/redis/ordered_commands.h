@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "door/redis/command.h"
+#include "door/redis/ordered_history.h"
 #include "node/node.h"
 #include "node/registers.h"
 #include "runtime/task.h"
@@ -32,6 +33,8 @@ class OrderedCommands final : public Executor {
     std::function<node::Registers*(std::string_view keyspace)> paxos;
     /// Has a node with a replica run the command: RedisDoor::PassOn. May be empty.
     std::function<runtime::Task<std::string>(Context context, OwnedWords words)> pass_on;
+    /// What stays of the past of a raft keyspace that Redis commands change.
+    ordered::HistoryBound history = {};
   };
 
   OrderedCommands(runtime::World& world, Parts parts);
@@ -47,8 +50,10 @@ class OrderedCommands final : public Executor {
   runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) override;
 
   /// Removes what has expired in a raft keyspace while this node leads it, a bounded number of keys
-  /// at a time; what nobody reads would stay forever. Once a keyspace.
+  /// at a time; what nobody reads would stay forever. And compacts its history while commands
+  /// change it through this node: see HistoryBound. Once a keyspace, until EndSweep.
   void SweepExpired(std::string keyspace);
+  void EndSweep(const std::string& keyspace);
 
  private:
   friend class OrderedTransaction;

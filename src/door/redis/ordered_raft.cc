@@ -102,6 +102,7 @@ Task<Result<RaftJobs::Happened>> RaftJobs::TryOnce(const Jobs* jobs, std::size_t
   const auto succeeded = Succeeded(**answer);
   if (!succeeded) co_return std::unexpected(succeeded.error());
   happened.outcome = *succeeded ? Happened::kYes : Happened::kLost;
+  if (*succeeded) history_.OnChange();
   co_return happened;
 }
 
@@ -181,6 +182,7 @@ Task<std::string> RaftJobs::SetBlindly(std::string command, std::string reply, i
   if (!answer) co_return Encoded(answer.error(), protocol);
   const auto happened = Succeeded(**answer);
   if (!happened) co_return Encoded(happened.error(), protocol);
+  history_.OnChange();
   co_return reply;
 }
 

@@ -4,6 +4,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "base/status.h"
 #include "door/redis/command.h"
 #include "door/redis/ordered_cursors.h"
+#include "door/redis/ordered_history.h"
 #include "door/redis/ordered_objects.h"
 #include "node/node.h"
 #include "runtime/scope.h"
@@ -53,8 +56,9 @@ class RaftJobs {
   static constexpr std::size_t kTogetherOperationsMax = 2'000;  ///< and compared or written
   static constexpr std::size_t kTogetherBytesMax = 256u << 10;  ///< written, or answered
 
-  RaftJobs(runtime::World& world, Cursors& cursors, std::function<node::KvKeyspace*()> keyspace)
-      : world_(world), cursors_(cursors), keyspace_(std::move(keyspace)) {}
+  RaftJobs(runtime::World& world, Cursors& cursors, std::function<node::KvKeyspace*()> keyspace,
+           HistoryBound history)
+      : world_(world), cursors_(cursors), keyspace_(std::move(keyspace)), history_(history) {}
 
   std::int64_t database = 0;  ///< the keyspace's, as the last command's map has it
 
@@ -69,12 +73,17 @@ class RaftJobs {
   runtime::Task<std::vector<std::string>> ReadInOrder(std::vector<Job> jobs);
   /// For a job that is likely not to change anything.
   runtime::Task<std::string> Read(Job job);
+  /// KEYS, or DBSIZE if there is no pattern, at one revision and in short turns.
+  runtime::Task<std::string> AllKeys(std::optional<std::string> pattern, int protocol,
+                                     Instant deadline);
   /// WATCH.
   runtime::Task<Result<std::vector<Watched>>> Watch(std::vector<std::string> keys,
                                                     Instant deadline);
   /// One pass over what may have expired, if this node leads, from `after` on; where to go on, ""
   /// at the end.
   runtime::Task<std::string> Sweep(std::string after);
+  /// Compacts what HistoryBound does not keep, if commands have come through this node.
+  runtime::Task<void> CompactHistory();
 
  private:
   struct Waiting {
@@ -88,6 +97,22 @@ class RaftJobs {
   };
 
   using Jobs = std::vector<const Job*>;
+  /// What KEYS and DBSIZE find.
+  struct AllFound {
+    std::optional<std::string> pattern;  ///< nullopt: they are counted only
+    std::size_t count = 0;
+    std::string encoded;
+    std::vector<std::string> expired;
+  };
+  /// Visits all of `range` at `revision`.
+  runtime::Task<Status> VisitAll(
+      KeyRange range, kv::Revision revision, Instant deadline,
+      std::function<void(std::string_view record, std::string_view value)> visit);
+  runtime::Task<Status> FindAll(kv::Revision revision, int protocol, Instant deadline,
+                                AllFound* found);
+  /// Of these keys, those that are gone now that they were looked for.
+  runtime::Task<std::set<std::string, std::less<>>> Gone(std::vector<std::string> keys,
+                                                         Instant deadline);
   /// What became of one try.
   struct Happened {
     enum Outcome : std::uint8_t { kYes, kNothingToCompare, kLost, kDropped };
@@ -114,6 +139,7 @@ class RaftJobs {
   runtime::World& world_;
   Cursors& cursors_;
   const std::function<node::KvKeyspace*()> keyspace_;
+  HistoryPolicy history_;
   std::map<std::string, Queue> queues_;
   runtime::Scope scope_;
 };

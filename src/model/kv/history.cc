@@ -98,6 +98,7 @@ Status History::ScanRecords(Cursor& cursor, const std::string& begin, const std:
   while (cursor.Valid() && cursor.key() < end) {
     const auto record = layout::ParseKeyRecord(cursor.key());
     if (!record) return Corrupt(cursor.key());
+    ++scanned_;
     if (stop != nullptr && stop->records_max-- == 0) {
       stop->next = record->prefix == done ? layout::AfterVersions(done) : cursor.key();
       return Ok();

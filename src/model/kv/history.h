@@ -52,6 +52,8 @@ class History {
   /// `stop.records_max` records were looked at. Without a pending batch.
   Status ScanSome(const std::string& begin, const std::string& end, Revision revision,
                   const Visit& visit, Stop& stop);
+  /// Records that scans have looked at so far.
+  std::uint64_t scanned() const { return scanned_; }
   /// Visits the keys attached to a lease, in order.
   Status ScanAttachments(std::int64_t lease,
                          const std::function<void(std::string_view key)>& visit);
@@ -65,6 +67,7 @@ class History {
   const storage::Engine& engine_;
   KeyCache& cache_;
   Pending* pending_;
+  std::uint64_t scanned_ = 0;
   std::unique_ptr<Cursor> keys_;  // over all keys, shared by the reads of one Apply call
 };
 

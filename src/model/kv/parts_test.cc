@@ -402,5 +402,66 @@ TEST(LeaseKeeper, LongestTtl) {
   EXPECT_EQ(keeper.Renew(7, At(9'100'000'000)), 9'000'000'000);
 }
 
+std::string PutOf(const std::string& key, const std::string& value) {
+  etcdserverpb::PutRequest put;
+  put.set_key(key);
+  put.set_value(value);
+  return EncodePut(put.SerializeAsString());
+}
+
+// Apply stops behind the command that was one too many for a turn, and goes on there: the same
+// answers and the same state as in one go.
+TEST(Store, ApplyStopsWhereATurnIsLongEnough) {
+  std::vector<std::string> payloads;
+  for (int i = 0; i < 60; ++i) {
+    etcdserverpb::PutRequest put;
+    put.set_key("k" + std::to_string(i % 50));
+    payloads.push_back(EncodePut(put.SerializeAsString()));
+    if (i % 10 != 9) continue;
+    etcdserverpb::DeleteRangeRequest all;
+    all.set_key("k");
+    all.set_range_end("l");
+    payloads.push_back(EncodeDeleteRange(all.SerializeAsString()));
+  }
+  Kv whole, steps({.apply_records_max = 20});
+  const auto expected = whole.ApplyAll(payloads);
+  std::size_t applied = 0, calls = 0;
+  for (; applied < payloads.size(); ++calls) {
+    const auto some =
+        steps.ApplyAll({payloads.begin() + static_cast<std::ptrdiff_t>(applied), payloads.end()});
+    ASSERT_GE(some.size(), 1u);
+    applied += some.size();
+    ASSERT_EQ(steps.store.applied().value, applied);
+  }
+  EXPECT_GE(calls, 6u);
+  EXPECT_EQ(expected.size(), applied);
+  EXPECT_EQ(steps.store.HashKv(0)->hash, whole.store.HashKv(0)->hash);
+}
+
+// A visit in steps is of one revision, however much history lies between its keys.
+TEST(Store, VisitsInSteps) {
+  Kv kv;
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = "k" + std::to_string(i % 100);
+    kv.ApplyAll({PutOf(key, "v")});
+  }
+  Store::VisitProgress progress{.revision = kv.store.revision(), .next = {}};
+  kv.ApplyAll({PutOf("k1", "later"), PutOf("new", "later")});
+  int steps = 0;
+  std::set<std::string> keys;
+  for (; !progress.done; ++steps) {
+    const Status visited =
+        kv.store.VisitSome("a", std::string(1, '\0'), progress, 64,
+                           [&](std::string_view key, std::string_view value, auto) {
+                             EXPECT_EQ(value, "v");
+                             EXPECT_TRUE(keys.emplace(key).second);
+                             return true;
+                           });
+    ASSERT_TRUE(visited.has_value());
+  }
+  EXPECT_EQ(keys.size(), 100u);
+  EXPECT_GE(steps, 4);
+}
+
 }  // namespace
 }  // namespace coterie::kv

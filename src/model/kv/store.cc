@@ -1,5 +1,7 @@
 #include "model/kv/store.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "model/kv/apply.h"
 #include "model/kv/range.h"
@@ -55,6 +57,12 @@ Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> Store::Apply(
     last = command.index;
     COT_ASSIGN(auto answer, applier.Run(command));
     answers.push_back(std::move(answer));
+    const std::size_t records_max = state_->options.apply_records_max;
+    const std::uint64_t records = writer.history().scanned() + writer.changed();
+    if (records_max == 0 || records < records_max || answers.size() == commands.size()) continue;
+    upto = command.index;
+    upto_term = command.term;
+    break;
   }
   COT_ASSERT(last <= upto);
   COT_TRY(writer.Commit(upto, upto_term));
@@ -81,6 +89,25 @@ Status Store::VisitRange(std::string_view key, std::string_view range_end,
       });
   state_->cache.Trim();
   return visited;
+}
+
+Status Store::VisitSome(std::string_view key, std::string_view range_end, VisitProgress& progress,
+                        std::size_t records_max, const Visit& visit) const {
+  COT_ASSERT(state_->engine != nullptr);
+  COT_TRY(CheckRevision(progress.revision, state_->meta.revision, state_->meta.compacted));
+  History history(*state_->engine, state_->cache, nullptr);
+  const std::string begin = progress.next.empty() ? layout::KeyPrefix(key) : progress.next;
+  // Of one key some records are stepped over before a seek: a step gets further than that.
+  History::Stop stop{.records_max = std::max<std::size_t>(records_max, 64), .next = {}};
+  COT_TRY(history.ScanSome(
+      begin, layout::KeyRangeEnd(range_end), progress.revision,
+      [&](const VersionView& version) {
+        return visit(version.key, version.value, version.head.mod);
+      },
+      stop));
+  progress.next = std::move(stop.next);
+  progress.done = progress.next.empty();
+  return Ok();
 }
 
 Result<etcdserverpb::TxnResponse> Store::ReadTxn(const etcdserverpb::TxnRequest& request) const {

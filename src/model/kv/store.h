@@ -38,6 +38,9 @@ struct StoreOptions {
   std::size_t key_cache_bytes_max = 64u << 20;   ///< newest version of recently used keys
   std::size_t txn_operations_max = 128;
   std::int64_t lease_ttl_min_seconds = 2;
+  /// Apply stops once commands have looked at and changed so many records: a deletion of a range is
+  /// small and may cost all that is stored. 0: it does not.
+  std::size_t apply_records_max = 0;
 };
 
 struct WatchSpec {
@@ -115,6 +118,16 @@ class Store final : public model::StateMachine {
   using Visit =
       std::function<bool(std::string_view key, std::string_view value, Revision mod_revision)>;
   Status VisitRange(std::string_view key, std::string_view range_end, const Visit& visit) const;
+  /// The same at one revision in steps of about `records_max` records, so that a large state, or a
+  /// long history, does not hold up the others. Errors: kFutureRevision, kCompacted (since the step
+  /// before: begin anew), kCorruptState.
+  struct VisitProgress {
+    Revision revision = 0;
+    std::string next;  ///< "": from the start
+    bool done = false;
+  };
+  Status VisitSome(std::string_view key, std::string_view range_end, VisitProgress& progress,
+                   std::size_t records_max, const Visit& visit) const;
   Result<etcdserverpb::TxnResponse> ReadTxn(const etcdserverpb::TxnRequest& request) const;
   /// A hash over the live history at `revision` (0: now), equal on all replicas; and that revision.
   struct HashAt {

@@ -35,6 +35,7 @@ void Writer::Record(std::string_view key, const Head& old, const Head& head,
   pending_.Put(layout::EventRecord(head.mod, changes_),
                layout::EncodeEvent(head.live(), head.mod, prev_mod, key));
   ++changes_;
+  ++changed_;
   state_.cache.Set(key, head, value);
   if (!state_.hub.watched()) return;
   events_.push_back({.revision = head.mod,

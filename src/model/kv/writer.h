@@ -20,6 +20,8 @@ class Writer {
 
   StoreState& state() { return state_; }
   History& history() { return history_; }
+  /// Changes of keys so far.
+  std::uint64_t changed() const { return changed_; }
   /// What the command under way reads: the last revision, or its own once it has changed something.
   Revision current() const { return state_.meta.revision + (changes_ > 0 ? 1 : 0); }
   /// The revision of what the command under way changes.
@@ -43,6 +45,7 @@ class Writer {
   Pending pending_;
   History history_;
   std::uint32_t changes_ = 0;  // of the command under way
+  std::uint64_t changed_ = 0;  // of all commands
   std::vector<RecentEvent> events_;
 };
 

@@ -102,13 +102,17 @@ void Reactor::FireTimers() {
   }
 }
 
+// What yields again and again is behind itself only: it must not keep sockets and timers waiting
+// for as long as kItemsPerPoll of its steps take.
 void Reactor::RunReady() {
+  const Instant until = turn_began_ + kReadyMax;
   for (int budget = kItemsPerPoll; budget > 0; --budget) {
     ListNode* node = ready_.front();
     if (node == nullptr) return;
     node->Unlink();
     static_cast<Runnable*>(node)->Run();
     EndTurn();
+    if (turn_began_ >= until) return;
   }
 }
 

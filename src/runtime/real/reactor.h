@@ -25,11 +25,13 @@ class Pollable {
 };
 
 /// The real world's Executor: one epoll loop on the thread that calls Run. A turn takes the time
-/// once, fires the timers that are due, runs what is ready (at most kItemsPerPoll before it looks
-/// at the descriptors again), then polls, waiting only when nothing is ready.
+/// once, fires the timers that are due, runs what is ready (at most kItemsPerPoll, and not
+/// for longer than kReadyMax, before it looks at the descriptors again), then polls, waiting only
+/// when nothing is ready.
 class Reactor final : public Executor {
  public:
   static constexpr int kItemsPerPoll = 1024;
+  static constexpr Duration kReadyMax = 2ms;
 
   Reactor();
   Reactor(const Reactor&) = delete;

@@ -134,6 +134,33 @@ TEST(Reactor, OneWaiterAtATimeHasTheLoopToItself) {
   ::close(ends[1]);
 }
 
+Task<void> WorkAndYield(Reactor* reactor, const bool* fired, int* steps, bool* done) {
+  for (; !*fired && *steps < 2 * Reactor::kItemsPerPoll; ++*steps) {
+    std::this_thread::sleep_for(1ms);  // stands for work
+    co_await Yield(*reactor);
+  }
+  *done = true;
+}
+
+Task<void> Fire(Reactor* reactor, bool* fired) {
+  co_await Sleep(*reactor, 1ms);
+  *fired = true;
+}
+
+// A task that works on and yields lets timers and sockets have their turn long before it has been
+// kItemsPerPoll times behind itself.
+TEST(Reactor, WhatYieldsKeepsNobodyWaiting) {
+  Reactor reactor;
+  Scope scope;
+  bool fired = false, done = false;
+  int steps = 0;
+  scope.Spawn(Fire(&reactor, &fired));
+  scope.Spawn(WorkAndYield(&reactor, &fired, &steps, &done));
+  reactor.Run(&done);
+  EXPECT_TRUE(fired);
+  EXPECT_LT(steps, Reactor::kItemsPerPoll / 2);
+}
+
 // SIGTERM arrives as the value of WaitSignal and does not end the process.
 TEST(RealWorld, DeliversSignals) {
   RealOptions options;
