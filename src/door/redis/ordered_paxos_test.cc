@@ -51,6 +51,35 @@ TEST_F(OrderedOnPaxos, StringsAreServed) {
   )");
 }
 
+// A lock is released, and prolonged, by who holds it.
+TEST_F(OrderedOnPaxos, LocksAreComparedFirst) {
+  Expect(R"(
+    SET lock me NX PX 10000 -> OK
+    DELIF lock you -> 0
+    PEXPIREIF lock you 20000 -> 0
+    PTTL lock -> 10000
+    PEXPIREIF lock me 20000 -> 1
+    PTTL lock -> 20000
+    GET lock -> "me"
+    DELIF lock me -> 1
+    DELIF lock me -> 0
+    PEXPIREIF lock me 5 -> 0
+    GET lock -> (nil)
+    SET lock me -> OK
+    PEXPIREIF lock me 0 -> 1
+    EXISTS lock -> 0
+    PEXPIREIF lock me x -> -ERR value is not an integer or out of range
+  )");
+}
+
+// However many keys there are, they are counted and removed page by page.
+TEST_F(OrderedOnPaxos, FlushesManyKeys) {
+  for (int i = 0; i < 7000; ++i) registers.values["k" + std::to_string(i)] = {"v", 0};
+  EXPECT_EQ(Do("DBSIZE"), "7000");
+  EXPECT_EQ(Do("FLUSHDB"), "OK");
+  EXPECT_EQ(Do("DBSIZE"), "0");
+}
+
 // What needs several keys at once is refused by name, with the kind that can.
 TEST_F(OrderedOnPaxos, NoMultiKeyAtomicity) {
   Expect(R"(
