@@ -136,6 +136,11 @@ bool Connection::BeginOnDoor(const Command& row, Words words, Reply& reply) {
     return true;
   }
   if (RunDoorCommand(door_, *this, words, reply)) return false;
+  // COTERIE DELIF key value: DELIF key value.
+  if (const Command* own = row.id == CommandId::kCoterie ? FindCommand(words[1]) : nullptr;
+      own != nullptr && (own->id == CommandId::kDelif || own->id == CommandId::kPexpireif)) {
+    return BeginOne(words.subspan(1));
+  }
   // COTERIE ID: the rest of the words are a command of their own.
   if (!context_.operation.empty()) return BeginOne(words.subspan(3));
   return BeginOnKeyspace(row, words, reply);

@@ -30,6 +30,10 @@ constexpr std::string_view kHelp[] = {
     "    Replace the values that the context has seen.",
     "CONFLICTS",
     "    Acknowledged values that lost a last-writer-wins race, newest first.",
+    "DELIF <key> <value>",
+    "    Remove the key if it holds that string: 1, else 0. How a lock is released.",
+    "PEXPIREIF <key> <value> <milliseconds>",
+    "    Set its time to live if it holds that string: 1, else 0. How a lock is prolonged.",
     "HELP",
     "    This text.",
 };
@@ -147,6 +151,7 @@ bool RunCoterie(DoorState& door, Connection& connection, Words words, Reply& rep
   const auto is = [&](std::string_view name, std::size_t size) {
     return words.size() == size && IsWord(words[1], name);
   };
+  if (IsWord(words[1], "delif") || IsWord(words[1], "pexpireif")) return false;
   if (IsWord(words[1], "id") && words.size() >= 5) return Identify(connection, words, reply);
   if (is("siblings", 3) || is("resolve", 5)) {
     const placement::Keyspace* keyspace = Current(connection, reply);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -24,6 +25,7 @@ using runtime::Task;
 using Value = Registers::Value;
 
 constexpr std::size_t kPage = 1000;
+constexpr std::size_t kRemovedAtOnce = 100;
 
 /// What the steps of one command share; lives in RunOnRegisters' frame.
 struct Round {
@@ -32,6 +34,7 @@ struct Round {
   Registers& registers;
   Context context;
   OwnedWords words;
+  Duration patience{};  ///< of one page of a command on all keys
 
   View::Surroundings surroundings() {
     return {WallMilliseconds(world), context.keyspace->promise.redis_database, world.random(),
@@ -107,20 +110,19 @@ Task<std::string> RunMGet(Round* round) {
   co_return out;
 }
 
-/// All keys; nullopt with the error in `error`.
-Task<std::optional<std::vector<std::string>>> AllKeys(Round* round, std::string* error) {
-  std::vector<std::string> all;
+/// Calls `take` with all keys, page by page: each page has as long as a command has.
+using TakePage = std::function<Task<std::optional<Error>>(std::vector<std::string> keys)>;
+Task<std::optional<Error>> ForEachPage(Round* round, TakePage take) {
   std::string after;
   for (;;) {
-    auto page = co_await round->registers.Keys(after, kPage, round->context.deadline);
-    if (!page) {
-      *error = Encoded(*round, page.error());
-      co_return std::nullopt;
-    }
+    const Instant deadline = round->world.Now() + round->patience;
+    auto page = co_await round->registers.Keys(after, kPage, deadline);
+    if (!page) co_return std::move(page.error());
     const bool last = page->size() < kPage;
-    for (auto& key : *page) all.push_back(std::move(key));
-    if (last || all.empty()) co_return all;
-    after = all.back();
+    if (!page->empty()) after = page->back();
+    std::optional<Error> error = co_await take(std::move(*page));
+    if (error) co_return error;
+    if (last) co_return std::nullopt;
   }
 }
 
@@ -147,44 +149,69 @@ Task<std::string> RunScan(Round* round) {
   co_return out;
 }
 
-Task<std::string> RunFlush(Round* round, std::vector<std::string> keys) {
+/// Removes `keys`, a number of them at a time.
+Task<std::optional<Error>> RemoveAll(Round* round, std::vector<std::string> keys) {
   const auto remove = [](const std::optional<Value>& current) {
     return Registers::Change{current.has_value(), std::nullopt};
   };
-  for (const std::string& key : keys) {
-    auto removed = co_await round->registers.Update(key, remove, round->context.deadline);
-    if (!removed) co_return Encoded(*round, removed.error());
+  const Instant deadline = round->world.Now() + round->patience;
+  for (std::size_t begin = 0; begin < keys.size(); begin += kRemovedAtOnce) {
+    std::vector<Task<Result<std::optional<Value>>>> removals;
+    for (std::size_t i = begin; i < std::min(keys.size(), begin + kRemovedAtOnce); ++i) {
+      removals.push_back(round->registers.Update(std::move(keys[i]), remove, deadline));
+    }
+    auto removed = co_await All(round->world.executor(), std::move(removals));
+    for (auto& one : removed) {
+      if (!one) co_return std::move(one.error());
+    }
   }
+  co_return std::nullopt;
+}
+
+Task<std::string> RunFlush(Round* round) {
   std::string out;
+  bool any = false;  // removed: what fails later has happened in part
+  auto failed = co_await ForEachPage(round, [round, &any](std::vector<std::string> keys) {
+    any = any || !keys.empty();
+    return RemoveAll(round, std::move(keys));
+  });
+  if (failed && any) failed->outcome = Outcome::kUnknown;
+  if (failed) co_return Encoded(*round, *failed);
   Reply(out, round->context.protocol).Ok();
   co_return out;
 }
 
-/// KEYS, DBSIZE, RANDOMKEY, FLUSHDB.
+/// KEYS, DBSIZE, RANDOMKEY.
 Task<std::string> RunOnAllKeys(Round* round) {
-  std::string error;
-  auto keys = co_await AllKeys(round, &error);
-  if (!keys) co_return error;
   const CommandId id = round->context.command->id;
-  if (id == CommandId::kFlushdb || id == CommandId::kFlushall) {
-    std::string flushed = co_await RunFlush(round, std::move(*keys));
-    co_return flushed;
-  }
+  std::vector<std::string> found;
+  std::size_t count = 0;
+  auto failed =
+      co_await ForEachPage(round, [&](std::vector<std::string> keys) -> Task<std::optional<Error>> {
+        for (std::string& key : keys) {
+          ++count;
+          if (id == CommandId::kKeys && GlobMatch(round->words[1], key))
+            found.push_back(std::move(key));
+          // Each of all has the same chance to stay.
+          if (id == CommandId::kRandomkey && round->world.random().Below(count) == 0)
+            found.assign(1, std::move(key));
+        }
+        return []() -> Task<std::optional<Error>> { co_return std::nullopt; }();
+      });
+  if (failed) co_return Encoded(*round, *failed);
   std::string out;
   Reply reply(out, round->context.protocol);
   if (id == CommandId::kDbsize) {
-    reply.Integer(static_cast<std::int64_t>(keys->size()));
+    reply.Integer(static_cast<std::int64_t>(count));
   } else if (id == CommandId::kRandomkey) {
-    if (keys->empty()) {
+    if (found.empty()) {
       reply.Null();
     } else {
-      reply.Bulk((*keys)[round->world.random().Below(keys->size())]);
+      reply.Bulk(found.front());
     }
   } else {
-    const std::string& pattern = round->words[1];
-    std::erase_if(*keys, [&](const std::string& key) { return !GlobMatch(pattern, key); });
-    reply.Array(keys->size());
-    for (const auto& key : *keys) reply.Bulk(key);
+    reply.Array(found.size());
+    for (const auto& key : found) reply.Bulk(key);
   }
   co_return out;
 }
@@ -222,7 +249,8 @@ Task<std::string> RunOnOneKey(Round* round) {
 
 Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Registers& registers,
                                  Context context, OwnedWords words) {
-  Round round{world, cursors, registers, std::move(context), std::move(words)};
+  const Duration patience = context.deadline - world.Now();
+  Round round{world, cursors, registers, std::move(context), std::move(words), patience};
   std::string out;
   switch (round.context.command->id) {
     case CommandId::kDel:
@@ -248,9 +276,11 @@ Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Regist
     case CommandId::kKeys:
     case CommandId::kDbsize:
     case CommandId::kRandomkey:
+      out = co_await RunOnAllKeys(&round);
+      break;
     case CommandId::kFlushdb:
     case CommandId::kFlushall:
-      out = co_await RunOnAllKeys(&round);
+      out = co_await RunFlush(&round);
       break;
     default:
       out = co_await RunOnOneKey(&round);

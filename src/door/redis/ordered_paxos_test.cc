@@ -51,6 +51,35 @@ TEST_F(OrderedOnPaxos, StringsAreServed) {
   )");
 }
 
+// A lock is released, and prolonged, by who holds it.
+TEST_F(OrderedOnPaxos, LocksAreComparedFirst) {
+  Expect(R"(
+    SET lock me NX PX 10000 -> OK
+    DELIF lock you -> 0
+    PEXPIREIF lock you 20000 -> 0
+    PTTL lock -> 10000
+    PEXPIREIF lock me 20000 -> 1
+    PTTL lock -> 20000
+    GET lock -> "me"
+    DELIF lock me -> 1
+    DELIF lock me -> 0
+    PEXPIREIF lock me 5 -> 0
+    GET lock -> (nil)
+    SET lock me -> OK
+    PEXPIREIF lock me 0 -> 1
+    EXISTS lock -> 0
+    PEXPIREIF lock me x -> -ERR value is not an integer or out of range
+  )");
+}
+
+// However many keys there are, they are counted and removed page by page.
+TEST_F(OrderedOnPaxos, FlushesManyKeys) {
+  for (int i = 0; i < 7000; ++i) registers.values["k" + std::to_string(i)] = {"v", 0};
+  EXPECT_EQ(Do("DBSIZE"), "7000");
+  EXPECT_EQ(Do("FLUSHDB"), "OK");
+  EXPECT_EQ(Do("DBSIZE"), "0");
+}
+
 // A command whose key is not its first word.
 TEST_F(OrderedOnPaxos, ObjectIsServed) {
   Expect(R"(
@@ -58,7 +87,7 @@ TEST_F(OrderedOnPaxos, ObjectIsServed) {
     OBJECT ENCODING k -> "int"
     OBJECT REFCOUNT k -> 1
     OBJECT ENCODING none -> (nil)
-    OBJECT FREQ k -> -ERR unknown subcommand or wrong number of arguments for 'FREQ'. Try OBJECT ...
+    OBJECT FREQ k -> -ERR unknown subcommand or wrong number of arguments for 'FREQ'. Try OBJECT HELP.
   )");
   EXPECT_EQ(Do("OBJECT HELP").substr(0, 7), "[OBJECT");
 }

@@ -82,6 +82,36 @@ void GetDel(const Call& call) {
   call.view.Remove(call[1]);
 }
 
+/// Whether `key` holds the string `value`; nullopt with the error written.
+std::optional<bool> Holds(const Call& call, std::string_view key, std::string_view value) {
+  const Object* object = FindString(call, key);
+  if (object == nullptr) return std::nullopt;
+  return Is(*object, ObjectType::kString) && object->value == value;
+}
+
+// DELIF key value: a lock is released by who holds it.
+void DelIf(const Call& call) {
+  const auto holds = Holds(call, call[1], call[2]);
+  if (!holds) return;
+  call.reply.Integer(*holds ? 1 : 0);
+  if (*holds) call.view.Remove(call[1]);
+}
+
+// PEXPIREIF key value milliseconds: a lock is prolonged by who holds it.
+void PExpireIf(const Call& call) {
+  const auto at = ParseInstant(call, call[3], TimeUnit::kMilliseconds, TimeBase::kNow, true);
+  if (!at) return;
+  const auto holds = Holds(call, call[1], call[2]);
+  if (!holds) return;
+  call.reply.Integer(*holds ? 1 : 0);
+  if (!*holds) return;
+  if (*at <= call.view.now_ms()) {
+    call.view.Remove(call[1]);
+  } else {
+    call.view.SetExpiry(call[1], static_cast<std::uint64_t>(*at));
+  }
+}
+
 void GetEx(const Call& call) {
   const auto options = ParseGetExOptions(call, 2);
   if (!options) return;
@@ -227,6 +257,10 @@ Handler StringHandler(CommandId id) {
       return GetSet;
     case CommandId::kGetdel:
       return GetDel;
+    case CommandId::kDelif:
+      return DelIf;
+    case CommandId::kPexpireif:
+      return PExpireIf;
     case CommandId::kGetex:
       return GetEx;
     case CommandId::kStrlen:

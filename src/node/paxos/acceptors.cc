@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kWaitingMax = 4096;
 constexpr Duration kMapPatience = 300ms;
 constexpr std::uint32_t kKeysMax = 4096;
+constexpr std::size_t kKeysBytesMax = 1u << 20;  // of a report
 
 const placement::ShardReplica* ReplicaOn(NodeId node, const placement::Shard& shard) {
   const auto found = std::ranges::find(shard.replicas, node, &placement::ShardReplica::node);
@@ -91,16 +92,22 @@ runtime::Task<Result<KeysReport>> Acceptors::Keys(KeysAsked asked) {
   if (*epoch != asked.epoch) co_return Fail(ErrorCode::kStaleEpoch);
   LogIndex position = store_.Fence(asked.shard, *epoch);
   KeysReport report;
+  std::size_t bytes = 0;
   const std::uint32_t most = std::clamp(asked.max, 1u, kKeysMax);
-  const Status visited = store_.VisitAll(
-      asked.shard, asked.after, asked.from_start,
-      [&report, most](std::string_view key, const paxos::Register& state) {
-        if (state.accepted == paxos::Ballot{}) return true;  // promised only
-        report.more = report.keys.size() >= most;
-        if (report.more) return false;
-        report.keys.push_back({std::string(key), state.accepted, state.value.bytes.has_value()});
-        return true;
-      });
+  const Status visited =
+      store_.VisitAll(asked.shard, asked.after, asked.from_start,
+                      [&report, &bytes, most](std::string_view key, const paxos::Register& state) {
+                        if (state.accepted == paxos::Ballot{}) return true;  // promised only
+                        report.more = report.keys.size() >= most || bytes >= kKeysBytesMax;
+                        if (report.more) return false;
+                        bytes += key.size();
+                        KeyReport& said = report.keys.emplace_back();
+                        said.key = key;
+                        said.accepted = state.accepted;
+                        said.holds = state.value.bytes.has_value();
+                        if (said.holds) said.expires_at_ms = ExpiryOf(*state.value.bytes);
+                        return true;
+                      });
   if (!visited) co_return Crash<KeysReport>(visited.error());
   position = std::max(position, store_.journal().last());
   co_await store_.journal().Durable(position);

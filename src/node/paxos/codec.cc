@@ -240,13 +240,16 @@ std::optional<KeysAsked> DecodeKeysAsked(std::string_view in) {
   return asked;
 }
 
+std::uint64_t ExpiryOf(std::string_view bytes) { return GetVarint(bytes).value_or(0); }
+
 std::string Encode(const KeysReport& report) {
   std::string out;
   out.push_back(report.more ? 1 : 0);
   for (const KeyReport& key : report.keys) {
     PutLengthPrefixed(out, key.key);
     Put(out, key.accepted);
-    out.push_back(key.holds ? 1 : 0);
+    out.push_back(static_cast<char>((key.holds ? 1 : 0) | (key.expires_at_ms != 0 ? 2 : 0)));
+    if (key.expires_at_ms != 0) PutVarint(out, key.expires_at_ms);
   }
   return out;
 }
@@ -259,7 +262,12 @@ std::optional<KeysReport> DecodeKeysReport(std::string_view in) {
   while (!in.empty()) {
     KeyReport& key = report.keys.emplace_back();
     if (!GetBytes(in, key.key) || !Get(in, key.accepted) || !GetByte(in, flag)) return std::nullopt;
-    key.holds = flag != 0;
+    key.holds = (flag & 1) != 0;
+    if ((flag & 2) != 0) {
+      const auto expires_at_ms = GetVarint(in);
+      if (!expires_at_ms) return std::nullopt;
+      key.expires_at_ms = *expires_at_ms;
+    }
     const std::size_t count = report.keys.size();
     if (count > 1 && report.keys[count - 2].key >= key.key) return std::nullopt;
   }

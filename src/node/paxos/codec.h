@@ -37,10 +37,14 @@ struct KeysAsked {
   std::uint32_t max = 0;
 };
 /// What an acceptor says of one register.
+/// When a value of a paxos keyspace, as registers keep it, expires; 0: never, or it is none.
+std::uint64_t ExpiryOf(std::string_view bytes);
+
 struct KeyReport {
   std::string key;
   paxos::Ballot accepted;
-  bool holds = false;  ///< its accepted value is something
+  bool holds = false;               ///< its accepted value is something
+  std::uint64_t expires_at_ms = 0;  ///< of a paxos keyspace's value; 0: never, or it holds nothing
   friend bool operator==(const KeyReport&, const KeyReport&) = default;
 };
 struct KeysReport {

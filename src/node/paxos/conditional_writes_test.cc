@@ -25,16 +25,21 @@ std::string TextOf(const PaxosCluster::Answer& answer) {
   return *answer ? (*answer)->bytes : "(nothing)";
 }
 
-// Of many that set a key if it is absent, on all nodes at once, exactly one does; the others see
-// its value; and every replica has it.
-TEST(ConditionalWrites, OneOfManySetsIfAbsent) {
-  PaxosCluster cluster(1, 3, 3);
-  cluster.StartAll();
+/// Every node may decide.
+void AwaitServing(PaxosCluster& cluster) {
   ASSERT_TRUE(cluster.RunUntil([&] {
     return std::ranges::all_of(std::vector{kA, kB, kC}, [&](NodeId id) {
       return cluster.node(id)->leaderless->Serves(cluster.map().keyspaces.at("c").shards[0]);
     });
   }));
+}
+
+// Of many that set a key if it is absent, on all nodes at once, exactly one does; the others see
+// its value; and every replica has it.
+TEST(ConditionalWrites, OneOfManySetsIfAbsent) {
+  PaxosCluster cluster(1, 3, 3);
+  cluster.StartAll();
+  AwaitServing(cluster);
   std::vector<std::string> answers;
   for (int i = 0; i < 12; ++i) {
     const std::string value = "v" + std::to_string(i);
@@ -58,6 +63,7 @@ TEST(ConditionalWrites, OneOfManySetsIfAbsent) {
 TEST(ConditionalWrites, MixesWithPlainWrites) {
   PaxosCluster cluster(2, 3, 3);
   cluster.StartAll();
+  AwaitServing(cluster);
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kA, "k", "locked")), "locked");
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kB, "k", "other")), "locked");
   ASSERT_TRUE(testing::Plain(cluster, kC, [](cells::Edit& edit) { edit.RemoveKey("k"); }));
@@ -72,6 +78,7 @@ TEST(ConditionalWrites, MixesWithPlainWrites) {
 TEST(ConditionalWrites, Expire) {
   PaxosCluster cluster(3, 3, 3);
   cluster.StartAll();
+  AwaitServing(cluster);
   const std::int64_t now_ms = cluster.node(kA)->world->WallNow().latest_ns / 1'000'000;
   const auto until = static_cast<std::uint64_t>(now_ms + 500);
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kA, "k", "short", until)), "short");
@@ -84,6 +91,7 @@ TEST(ConditionalWrites, Expire) {
 TEST(ConditionalWrites, OutliveTheRemovalOfWhatExpired) {
   PaxosCluster cluster(5, 3, 3);
   cluster.StartAll();
+  AwaitServing(cluster);
   const std::int64_t now_ms = cluster.node(kA)->world->WallNow().latest_ns / 1'000'000;
   const auto until = static_cast<std::uint64_t>(now_ms + 500);
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kA, "k", "short", until)), "short");
@@ -105,6 +113,7 @@ TEST(ConditionalWrites, OutliveTheRemovalOfWhatExpired) {
 TEST(ConditionalWrites, MinorityRefuses) {
   PaxosCluster cluster(4, 3, 3);
   cluster.StartAll();
+  AwaitServing(cluster);
   cluster.sim().Partition({{cluster.handle(kA)}, {cluster.handle(kB), cluster.handle(kC)}});
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kA, "k", "lonely")), "kTooFewReplicas");
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kB, "k", "many")), "many");

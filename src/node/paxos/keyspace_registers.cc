@@ -16,6 +16,9 @@ using runtime::Task;
 
 namespace {
 
+constexpr std::size_t kListedMin = 16;  // keys of a shard that are asked for at once
+constexpr std::size_t kListedMax = 1000;
+
 std::string Encode(const Registers::Value& value) {
   std::string bytes;
   PutVarint(bytes, value.expires_at_ms);
@@ -96,66 +99,96 @@ Task<Result<std::optional<Registers::Value>>> KeyspaceRegisters::Update(std::str
   co_return Decode(changed->bytes);
 }
 
-/// Keys found so far, of all shards.
-struct KeyspaceRegisters::Page {
-  explicit Page(runtime::Executor& executor) : wake(executor) {}
-  std::set<std::string> keys;
+/// How far one shard has been listed.
+struct KeyspaceRegisters::Cursor {
+  ShardId shard;
+  std::string after;
+  bool from_start = true;
+  bool more = true;
+  std::set<std::string> found;  ///< listed, hold something, and are not taken yet
+};
+
+/// What those share that list shards, or read listed keys, at the same time.
+struct KeyspaceRegisters::Together {
+  explicit Together(runtime::Executor& executor) : wake(executor) {}
+  void Done() {
+    if (--left == 0) wake.NotifyAll();
+  }
   std::optional<Error> error;
   std::size_t left = 0;
   runtime::Notification wake;
 };
 
-Task<void> KeyspaceRegisters::ListShard(std::shared_ptr<Page> page, ShardId shard,
-                                        std::string after, std::size_t max, Instant deadline) {
-  bool more = true;
-  std::size_t found = 0;
-  bool from_start = after.empty();
-  while (more && found < max && !page->error) {
-    const std::size_t ask = std::min<std::size_t>(max - found + 1, 1000);
-    auto listing = co_await rounds_.List(shard, after, from_start, ask, deadline);
-    if (!listing) {
-      page->error = std::move(listing.error());
-      break;
-    }
-    for (Rounds::Listed& listed : listing->keys) {
-      after = listed.key;
-      from_start = false;
-      bool holds = listed.holds;
-      if (!listed.agreed) {
-        auto value = co_await Read(listed.key, deadline);
-        if (!value) {
-          page->error = std::move(value.error());
-          break;
-        }
-        holds = value->has_value();
-      }
-      if (!holds) continue;
-      page->keys.insert(std::move(listed.key));
-      if (++found >= max) break;
-    }
-    more = listing->more;
-  }
-  --page->left;
-  page->wake.NotifyAll();
+Task<void> KeyspaceRegisters::ReadListed(Together* together, Cursor* cursor, std::string key,
+                                         Instant deadline) {
+  auto value = co_await Read(key, deadline);
+  if (!value) together->error = std::move(value.error());
+  if (value && value->has_value()) cursor->found.insert(std::move(key));
+  together->Done();
 }
 
+/// Lists on until something is found. What the replicas do not agree on is read, all at once.
+Task<void> KeyspaceRegisters::ListShard(Together* together, Cursor* cursor, std::size_t max,
+                                        Instant deadline) {
+  while (cursor->more && cursor->found.empty() && !together->error) {
+    auto listing =
+        co_await rounds_.List(cursor->shard, cursor->after, cursor->from_start, max, deadline);
+    if (!listing) {
+      together->error = std::move(listing.error());
+      break;
+    }
+    Together reads(world_.executor());
+    runtime::Scope reading;  // goes first: its tasks use the above
+    for (Rounds::Listed& listed : listing->keys) {
+      cursor->after = listed.key;
+      cursor->from_start = false;
+      if (!listed.agreed) {
+        ++reads.left;
+        reading.Spawn(ReadListed(&reads, cursor, std::move(listed.key), deadline));
+      } else if (listed.holds && !IsPast(Value{"", listed.expires_at_ms})) {
+        cursor->found.insert(std::move(listed.key));
+      }
+    }
+    while (reads.left > 0) co_await reads.wake.Wait();
+    if (reads.error) together->error = std::move(reads.error);
+    cursor->more = listing->more;
+  }
+  together->Done();
+}
+
+// The least keys of all shards: each is listed as far as it has to be.
 Task<Result<std::vector<std::string>>> KeyspaceRegisters::Keys(std::string after, std::size_t max,
                                                                Instant deadline) {
   const placement::ClusterMapPtr map = control_.map();
   const placement::Keyspace* keyspace = map->Find(keyspace_);
   if (keyspace == nullptr) co_return Fail(ErrorCode::kNoKeyspace, keyspace_);
-  const auto page = std::make_shared<Page>(world_.executor());
-  page->left = keyspace->shards.size();
-  runtime::Scope listing;  // goes first: its tasks fill the page
-  for (const placement::Shard& shard : keyspace->shards) {
-    listing.Spawn(ListShard(page, shard.id, after, max, deadline));
+  std::vector<Cursor> cursors(keyspace->shards.size());
+  for (std::size_t i = 0; i < cursors.size(); ++i) {
+    cursors[i].shard = keyspace->shards[i].id;
+    cursors[i].after = after;
+    cursors[i].from_start = after.empty();
   }
-  while (page->left > 0) co_await page->wake.Wait();
-  if (page->error) co_return std::unexpected(std::move(*page->error));
+  // A part of what is asked for, and half as much again: most shards are listed once.
+  const std::size_t ask =
+      std::min<std::size_t>(max * 3 / (2 * cursors.size()) + kListedMin, kListedMax);
   std::vector<std::string> keys;
-  for (const std::string& key : page->keys) {
-    if (keys.size() >= max) break;
-    keys.push_back(key);
+  while (keys.size() < max) {
+    Together together(world_.executor());
+    runtime::Scope listing;  // goes first: its tasks use the above
+    for (Cursor& cursor : cursors) {
+      if (!cursor.more || !cursor.found.empty()) continue;
+      ++together.left;
+      listing.Spawn(ListShard(&together, &cursor, ask, deadline));
+    }
+    while (together.left > 0) co_await together.wake.Wait();
+    if (together.error) co_return std::unexpected(std::move(*together.error));
+    Cursor* least = nullptr;
+    for (Cursor& cursor : cursors) {
+      if (cursor.found.empty()) continue;
+      if (least == nullptr || *cursor.found.begin() < *least->found.begin()) least = &cursor;
+    }
+    if (least == nullptr) break;
+    keys.push_back(std::move(least->found.extract(least->found.begin()).value()));
   }
   co_return keys;
 }

@@ -23,11 +23,14 @@ class KeyspaceRegisters final : public Registers {
                                                        Instant deadline) override;
 
  private:
-  struct Page;
+  struct Cursor;
+  struct Together;
   Result<ShardId> ShardOf(std::string_view key) const;
   bool IsPast(const Value& value) const;
-  runtime::Task<void> ListShard(std::shared_ptr<Page> page, ShardId shard, std::string after,
-                                std::size_t max, Instant deadline);
+  runtime::Task<void> ListShard(Together* together, Cursor* cursor, std::size_t max,
+                                Instant deadline);
+  runtime::Task<void> ReadListed(Together* together, Cursor* cursor, std::string key,
+                                 Instant deadline);
 
   runtime::World& world_;
   Control& control_;

@@ -59,7 +59,9 @@ Rounds::Register& Rounds::Open(RegisterName name) {
 }
 
 Task<Result<Changed>> Rounds::Change(ShardId shard, std::string key, Fold fold, Instant deadline) {
-  if (!Replicas(shard)) co_return Fail(ErrorCode::kNoKeyspace, "the keyspace was dropped");
+  const std::optional<paxos::Replicas> replicas = Replicas(shard);
+  if (!replicas) co_return Fail(ErrorCode::kNoKeyspace, "the keyspace was dropped");
+  if (KnownLost({shard, key}, *replicas)) co_return std::unexpected(Lost());
   Register& reg = Open({shard, std::move(key)});
   if (reg.queue.size() >= options_.queue_max) {
     co_return Fail(ErrorCode::kOverloaded, "changes of one key");
@@ -144,6 +146,10 @@ Task<void> Rounds::RunRound(Register* reg, std::vector<std::shared_ptr<Waiting>>
     FailAll(round, {ErrorCode::kNoKeyspace, Outcome::kNotApplied, "the keyspace was dropped"});
     co_return;
   }
+  if (KnownLost(reg->name, *replicas)) {
+    FailAll(round, Lost());
+    co_return;
+  }
   reg->proposer.SetReplicas(*replicas, world_.Now());
   StartChange(*reg, round);
   runtime::Scope asking;  // goes first: its tasks step the proposer
@@ -214,26 +220,6 @@ Task<void> Rounds::Ask(Register* reg, NodeId to, paxos::Request request) {
   reg->proposer.Step(to, *reply, world_.Now());
   reg->stepped = true;
   reg->wake.NotifyAll();
-}
-
-Task<Result<paxos::Reply>> Rounds::Send(NodeId to, RegisterName name, paxos::Request request,
-                                        Instant deadline) {
-  if (to == self_) {
-    auto own = co_await acceptors_.Answer(name.first, std::move(name.second), std::move(request));
-    co_return own;
-  }
-  const Instant asked_at = world_.Now();
-  std::string body = EncodeRequest(name.first, name.second, request);
-  auto bytes = co_await transport_.Call(to, Method::kPaxos, std::move(body), deadline);
-  if (!bytes) {
-    const bool late = bytes.error().code == ErrorCode::kTimedOut;
-    if (late && detector_ != nullptr) detector_->OnLate(to);
-    co_return std::unexpected(std::move(bytes.error()));
-  }
-  if (detector_ != nullptr) detector_->OnAnswer(to, world_.Now() - asked_at);
-  std::optional<paxos::Reply> reply = DecodeReply(*bytes);
-  if (!reply) co_return Fail(ErrorCode::kMalformed, "a register's reply");
-  co_return std::move(*reply);
 }
 
 void Rounds::FollowMap() {

@@ -26,10 +26,12 @@ namespace coterie::node::registers {
 
 struct RoundsOptions {
   paxos::Config core;
-  /// Without answers of a majority for so long, a request is refused.
+  /// Without answers of a majority for so long, a request is refused; those after it at once, until
+  /// somebody answers again.
   Duration reach_patience = 1s;
   /// How long a read waits for the reports that could still agree before it takes a ballot.
   Duration agree_patience = 4ms;
+  Duration probe_interval = 200ms;   ///< between questions to those who are silent
   std::size_t queue_max = 1024;      ///< changes that wait for one register; over it kOverloaded
   std::size_t batch_max = 256;       ///< changes decided in one round
   std::size_t registers_max = 8192;  ///< of which the last round is remembered
@@ -82,6 +84,7 @@ class Rounds {
     bool agreed = false;  ///< a majority reports one ballot, and this:
     paxos::Ballot accepted;
     bool holds = false;
+    std::uint64_t expires_at_ms = 0;  ///< 0: never
   };
   struct Listing {
     Epoch epoch;
@@ -121,7 +124,14 @@ class Rounds {
     std::list<Register*>::iterator idle;
   };
   struct Round;
-  struct ReadRound;
+  struct ReadRound {
+    ReadRound(runtime::Executor& executor, paxos::Replicas replicas, std::uint64_t number)
+        : learner(std::move(replicas), number), wake(executor) {}
+    paxos::Learner learner;
+    Epoch later_epoch;  ///< that an acceptor knows
+    bool stepped = false;
+    runtime::Notification wake;
+  };
 
   Register& Open(RegisterName name);
   runtime::Task<void> Serve(Register* reg);
@@ -141,6 +151,18 @@ class Rounds {
                               std::shared_ptr<std::map<NodeId, KeysReport>> reports,
                               std::shared_ptr<runtime::Notification> wake);
   std::optional<paxos::Replicas> Replicas(ShardId shard) const;
+  /// What is known of a node's answers to this one.
+  struct Heard {
+    bool waiting = false;  ///< it was asked, and has answered nothing since
+    bool probing = false;
+    Instant asked{};  ///< when that began
+  };
+  bool IsSilent(NodeId node) const;
+  /// Whether a majority of the voters is known not to answer: nothing is asked of them but whether
+  /// they are there again.
+  static Error Lost();
+  bool KnownLost(const RegisterName& name, const paxos::Replicas& replicas);
+  runtime::Task<void> Probe(NodeId node, RegisterName name, paxos::Query question);
 
   runtime::World& world_;
   const NodeId self_;
@@ -153,6 +175,7 @@ class Rounds {
   std::uint64_t ahead_us_ = 0;  ///< how far others' ballots are ahead of this node's clock
   std::map<RegisterName, std::unique_ptr<Register>> registers_;
   std::list<Register*> idle_;  ///< the last used first
+  std::map<NodeId, Heard> heard_;
   std::uint64_t questions_ = 0;
   RoundsStats stats_;
   runtime::Scope scope_;

@@ -9,15 +9,6 @@ namespace coterie::node::registers {
 
 using runtime::Task;
 
-struct Rounds::ReadRound {
-  ReadRound(runtime::Executor& executor, paxos::Replicas replicas, std::uint64_t number)
-      : learner(std::move(replicas), number), wake(executor) {}
-  paxos::Learner learner;
-  Epoch later_epoch;  ///< that an acceptor knows
-  bool stepped = false;
-  runtime::Notification wake;
-};
-
 Task<Result<Bytes>> Rounds::Read(ShardId shard, std::string key, Instant deadline) {
   bool undecided = false;
   auto read = co_await ReadOnce(shard, key, deadline, &undecided);
@@ -52,6 +43,7 @@ Task<Result<Bytes>> Rounds::ReadOnce(ShardId shard, std::string key, Instant dea
   while (world_.Now() < give_up) {
     const std::optional<paxos::Replicas> replicas = Replicas(shard);
     if (!replicas) co_return Fail(ErrorCode::kNoKeyspace, "the keyspace was dropped");
+    if (KnownLost({shard, key}, *replicas)) co_return std::unexpected(Lost());
     const auto round = std::make_shared<ReadRound>(world_.executor(), *replicas, ++questions_);
     runtime::Scope asking;  // goes first: its tasks step the round
     for (const NodeId voter : replicas->voters) {
@@ -115,6 +107,7 @@ Rounds::Listing Join(const std::map<NodeId, KeysReport>& reports, std::size_t ma
   struct Votes {
     paxos::Ballot greatest;
     bool holds = false;
+    std::uint64_t expires_at_ms = 0;
     std::size_t agreeing = 0;
   };
   std::map<std::string, Votes> keys;
@@ -122,12 +115,13 @@ Rounds::Listing Join(const std::map<NodeId, KeysReport>& reports, std::size_t ma
     for (const KeyReport& key : report.keys) {
       if (horizon && key.key > *horizon) break;
       Votes& votes = keys[key.key];
-      if (key.accepted > votes.greatest) votes = {key.accepted, key.holds, 0};
+      if (key.accepted > votes.greatest) votes = {key.accepted, key.holds, key.expires_at_ms, 0};
       if (key.accepted == votes.greatest) ++votes.agreeing;
     }
   }
   for (auto& [key, votes] : keys) {
-    listing.keys.push_back({key, votes.agreeing >= majority, votes.greatest, votes.holds});
+    listing.keys.push_back(
+        {key, votes.agreeing >= majority, votes.greatest, votes.holds, votes.expires_at_ms});
   }
   return listing;
 }
@@ -140,6 +134,7 @@ Task<Result<Rounds::Listing>> Rounds::List(ShardId shard, std::string after, boo
   while (world_.Now() < give_up) {
     const std::optional<paxos::Replicas> replicas = Replicas(shard);
     if (!replicas) co_return Fail(ErrorCode::kNoKeyspace, "the keyspace was dropped");
+    if (KnownLost({shard, after}, *replicas)) co_return std::unexpected(Lost());
     const auto reports = std::make_shared<std::map<NodeId, KeysReport>>();
     const auto wake = std::make_shared<runtime::Notification>(world_.executor());
     KeysAsked asked{.shard = shard,
