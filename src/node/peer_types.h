@@ -31,6 +31,7 @@ enum class Method : std::uint32_t {
   kCells = 8,         ///< leaderless: whole cells, dot ranges, digests
   kRedisCommand = 9,  ///< a command passed to a node that can run it
   kPaxosKeys = 10,
+  kFounding = 20,  ///< a machine with a new data directory asks whether it may begin
 };
 
 /// Asked of one shard's replica: the call names the shard.

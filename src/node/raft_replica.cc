@@ -108,6 +108,7 @@ bool RaftReplica::Contradicts(const raft::Message& message) const {
 
 void RaftReplica::Pump() {
   if (frozen_) return;
+  TellPersisted();
   while (core_.HasOutput()) {
     raft::Output output = core_.TakeOutput();
     SendAll(output.messages);
@@ -208,11 +209,20 @@ runtime::Task<void> RaftReplica::Write(storage::WalBatch batch) {
     co_return;
   }
   COT_ASSERT(!writes_.empty());
-  PendingWrite write = std::move(writes_.front());
+  written_.push_back(std::move(writes_.front()));
   writes_.pop_front();
-  core_.OnPersisted(write.persist_id, world_.Now());
-  SendAll(write.messages);
+  if (!frozen_) TellPersisted();
   Schedule();
+}
+
+/// Not while the core stands still: hearing that its own vote is durable could make it a leader.
+void RaftReplica::TellPersisted() {
+  while (!written_.empty()) {
+    const PendingWrite write = std::move(written_.front());
+    written_.pop_front();
+    core_.OnPersisted(write.persist_id, world_.Now());
+    SendAll(write.messages);
+  }
 }
 
 bool RaftReplica::ApplyMayWait() const {
@@ -253,6 +263,11 @@ void RaftReplica::ApplyCommitted() {
   const raft::Entry& last = *taken.back();
   auto answers = machine_.Apply(commands, last.index, last.term);
   if (!answers) {
+    const ErrorCode code = answers.error().code;
+    if (code == ErrorCode::kNewerCommand || code == ErrorCode::kNewerData) {
+      world_.Raise(ConditionKind::kNewerVersion, std::to_string(options_.shard.value),
+                   answers.error().message);
+    }
     world_.Crash(Describe(answers.error()));
     return;
   }
