@@ -24,7 +24,8 @@ build: configure ## the binary, at build/release/coterie
 	@ls -l $(BINARY)
 
 demo: configure ## a three-node cluster on this machine; Ctrl-C stops it
-	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
+	@echo "Building $(BINARY); the first time takes minutes."
+	@ninja -C $(BUILD) -j $(JOBS) coterie
 	@exec $(BINARY) demo $(ARGS)
 
 test: configure ## build everything and run every test
@@ -63,6 +64,7 @@ format: packages ## rewrite sources in the project's layout
 docs: configure ## run every command that the documents show
 	@ninja -C $(BUILD) -j $(JOBS) --quiet coterie
 	tools/doctest.py --binary $(BINARY) README.md
+	tools/doctest.py --binary $(BINARY) docs/operating.md
 
 clean: ## remove every build
 	rm -rf build

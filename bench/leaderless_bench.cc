@@ -73,6 +73,7 @@ Task<Status> StartNode(Bench* bench, BenchNode* node, int i) {
                                 .detector = *node->detector,
                                 .self = id,
                                 .actor = clock::MakeActor(id, 1),
+                                .next_actor = {},  // no shard comes back
                                 .dir = dir + "/cells",
                                 .engines = storage::RocksEngineFactory()};
   COT_CO_ASSIGN(node->replicas,

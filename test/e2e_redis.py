@@ -259,7 +259,7 @@ def keyspaces_are_declared_listed_explained_and_dropped():
         wrong = demo.coterie("keyspace", "create", "x", "--replication", "raft", "--conflict", "crdt")
         claim(wrong.code == 4 or wrong.code == 1, "contradictions are refused", wrong)
         claim("crdt" in wrong.err and "raft" in wrong.err, "naming both sides", wrong)
-        claim(demo.coterie("keyspace", "drop", "orders").code == 0, "dropped")
+        claim(demo.coterie("keyspace", "drop", "orders", "--yes").code == 0, "dropped")
         refused(lambda: client(demo, "n1", orders["redis_database"]).get("k"), "DB index is out of range")
 
 

@@ -5,6 +5,7 @@ and the right exit code; and without losing anything or leaving anything behind.
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -193,8 +194,54 @@ def faults_are_refused_where_they_make_no_sense():
         claim(demo.coterie("status").code == 0, "nothing was broken")
 
 
+def what_a_person_mistypes_is_named_and_what_is_lost_is_asked_for():
+    with DemoCluster() as demo:
+        create = lambda database: demo.coterie("keyspace", "create", "x", "--replication", "raft",
+                                               "--redis-database", database)
+        refused(create(0), 1, "COT-0009", "keyspace 'cart', which has it")
+        refused(demo.coterie("keyspace", "drop", "crat", "--yes"), 4, "COT-0011", "did you mean 'cart'?", "cart, lock, main")
+        refused(demo.coterie("keyspace", "digest", "crat"), 4, "COT-0011", "did you mean 'cart'?")
+        refused(demo.coterie("keyspace", "drop", "main", "--yes"), 1, "COT-0009", "etcd clients see")
+        refused(demo.coterie("keyspace", "drop", "cart"), 1, "COT-0001", "--yes")
+        claim(demo.coterie("keyspace", "drop", "cart", "--yes").code == 0, "said, it is done")
+        claim(create(0).code == 0, "then database 0 is free")
+        version = demo.coterie("--version")
+        claim(version.code == 0 and version.out.startswith("coterie "), "--version", version)
+        helped = demo.coterie("help", "keyspace", "create")
+        claim(helped.code == 0 and "--replication" in helped.out and "{json,text}" in helped.out, "help", helped)
+        for name in ("kNoLeader", "no-leader", "NoLeader", "1002", "cot-1002"):
+            told = demo.coterie("errors", name)
+            claim(told.code == 0 and "COT-1002 NoLeader" in told.out, f"errors {name}", told)
+        refused(demo.coterie("errors", "NoLeadr"), 1, "COT-0001", "did you mean NoLeader?")
+
+
+def files_of_a_node_are_its_users_alone_and_a_closed_terminal_does_not_end_it():
+    with DemoCluster() as demo:
+        demo.done("put", "k", "v")
+        for path in demo.directory.rglob("*"):
+            claim(path.stat().st_mode & 0o077 == 0, f"{path} is its user's alone", oct(path.stat().st_mode))
+        for node in demo.nodes.values():
+            os.kill(node["pid"], signal.SIGHUP)
+        for name in demo.nodes:
+            claim(demo.etcdctl("put", "k", name, at=[name]).code == 0, f"{name} goes on")
+            claim(not demo.process_gone(name), f"{name} runs")
+        config = (demo.directory / "n1.toml").read_text()
+        claim("for a demo" in config and "POST /fault" in config, "a demo's file says so", config)
+        log = (demo.directory / "n1.log").read_text()
+        claim("starts node n1 of cluster demo" in log and "shard 1:" in log, "logs say who and which shard", log)
+
+
+def endpoints_may_be_names():
+    with DemoCluster() as demo:
+        missing = demo.coterie("status", "--endpoints", "no-such-host.invalid:7070")
+        refused(missing, 2, "COT-3001", "no-such-host.invalid")
+        elsewhere = demo.coterie("status", "--endpoints", "localhost:7")
+        claim(elsewhere.code == 2 and "No node answers" in elsewhere.out, "a name is looked up", elsewhere)
+
+
 if __name__ == "__main__":
     main(a_wrong_configuration_is_refused_with_its_place, a_port_in_use_is_named,
          a_demo_on_used_ports_leaves_nothing_running, data_of_others_is_refused_and_left_alone,
          a_full_disk_stops_its_node_and_loses_nothing, faults_and_status_need_a_demo,
-         faults_are_refused_where_they_make_no_sense)
+         faults_are_refused_where_they_make_no_sense, what_a_person_mistypes_is_named_and_what_is_lost_is_asked_for,
+         files_of_a_node_are_its_users_alone_and_a_closed_terminal_does_not_end_it, endpoints_may_be_names)

@@ -74,6 +74,25 @@ TEST(Random, SameSeedSameDrawsAndBoundsHold) {
   }
 }
 
+/// One message never contradicts itself: no hint of the table speaks of what may have happened, and
+/// only an unknown outcome adds it.
+TEST(Errors, HintsAgreeWithOutcomes) {
+  constexpr ErrorCode kAll[] = {
+#define COT_ERROR(name, number, cause, hint) ErrorCode::name,
+#include "base/error_table.inc"
+#undef COT_ERROR
+  };
+  for (const ErrorCode code : kAll) {
+    const std::string refused = Describe({code, Outcome::kNotApplied, {}});
+    const std::string unknown = Describe({code, Outcome::kUnknown, {}});
+    for (const char* words : {"may have happened", "been applied", "be applied"}) {
+      EXPECT_EQ(refused.find(words), std::string::npos) << refused;
+    }
+    EXPECT_NE(unknown.find("may have happened: read before"), std::string::npos) << unknown;
+    EXPECT_EQ(unknown.find("Send it again"), std::string::npos) << unknown;
+  }
+}
+
 /// A condition holds from Raise to Clear; raising it again keeps its beginning; the bound on
 /// subjects holds.
 TEST(Conditions, RaisedHoldUntilCleared) {

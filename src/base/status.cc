@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/assert.h"
+#include "base/hint.h"
 
 namespace coterie {
 namespace {
@@ -36,12 +37,19 @@ std::string CodeText(ErrorCode code) {
   return fmt::format("COT-{:04}", static_cast<unsigned>(code));
 }
 
+std::string HintFor(const Error& error) {
+  const std::string hint(InfoOf(error.code).hint);
+  return error.outcome == Outcome::kUnknown
+             ? "It may have happened: read before you write again. " + hint
+             : hint;
+}
+
 std::string Describe(const Error& error) {
   const ErrorInfo& info = InfoOf(error.code);
   return fmt::format("{} {}{}{} ({}). Hint: {}", CodeText(error.code), info.cause,
                      error.message.empty() ? "" : " ", error.message,
                      error.outcome == Outcome::kUnknown ? "outcome unknown" : "not applied",
-                     info.hint);
+                     HintFor(error));
 }
 
 }  // namespace coterie

@@ -90,6 +90,33 @@ PeerReport ParsePeer(const Json& document) {
   return peer;
 }
 
+std::vector<std::uint64_t> Ids(const Json& array) {
+  std::vector<std::uint64_t> ids;
+  for (const Json& id : array.items()) ids.push_back(static_cast<std::uint64_t>(id.Int()));
+  return ids;
+}
+
+GroupReport ParseGroup(const Json& document) {
+  return {.keyspace = document["keyspace"].Text(),
+          .role = document["role"].Text(),
+          .leader = static_cast<std::uint64_t>(document["leader"].Int()),
+          .term = static_cast<std::uint64_t>(document["term"].Int()),
+          .ready = document["ready"].Bool(),
+          .voters = Ids(document["voters"]),
+          .outgoing = Ids(document["outgoing"]),
+          .learners = Ids(document["learners"])};
+}
+
+ConditionReport ParseCondition(const Json& document) {
+  return {.name = document["name"].Text(),
+          .severity = document["severity"].Text(),
+          .subject = document["subject"].Text(),
+          .text = document["text"].Text(),
+          .meaning = document["meaning"].Text(),
+          .hint = document["hint"].Text(),
+          .since_ms = document["since_ms"].Int()};
+}
+
 HealthReport ParseHealth(const Json& document) {
   return {document["node"].Text(), document["state"].Text(), document["by"].Text(),
           document["since_ms"].Int()};
@@ -124,6 +151,10 @@ NodeReport ParseNodeReport(Json document) {
   for (const Json& keyspace : document["keyspaces"].items()) {
     report.keyspaces.push_back({keyspace["name"].Text(), keyspace["replication"].Text(),
                                 static_cast<int>(keyspace["replicas"].Int())});
+  }
+  for (const Json& group : document["groups"].items()) report.groups.push_back(ParseGroup(group));
+  for (const Json& condition : document["conditions"].items()) {
+    report.conditions.push_back(ParseCondition(condition));
   }
   report.raw = std::move(document);
   return report;

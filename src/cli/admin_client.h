@@ -29,6 +29,29 @@ struct KeyspaceReport {
   int replicas = 0;
 };
 
+/// A node's part in the Raft group of a keyspace.
+struct GroupReport {
+  std::string keyspace;
+  std::string role;  ///< "leader", "follower", "candidate", "learner"
+  std::uint64_t leader = 0;
+  std::uint64_t term = 0;
+  bool ready = false;
+  std::vector<std::uint64_t> voters;    ///< ids, by the newest configuration that it has
+  std::vector<std::uint64_t> outgoing;  ///< those that vote as well, while the group moves
+  std::vector<std::uint64_t> learners;
+};
+
+/// What lasts on a node and an operator should know of.
+struct ConditionReport {
+  std::string name;
+  std::string severity;  ///< "notice", "warning", "critical"
+  std::string subject;
+  std::string text;
+  std::string meaning;
+  std::string hint;
+  std::int64_t since_ms = 0;
+};
+
 /// What one node believes of a machine, by gossip.
 struct HealthReport {
   std::string name;
@@ -57,6 +80,8 @@ struct NodeReport {
   std::vector<PeerReport> peers;
   std::vector<HealthReport> health;
   std::vector<KeyspaceReport> keyspaces;
+  std::vector<GroupReport> groups;
+  std::vector<ConditionReport> conditions;
   Json raw;  ///< the document itself, for --output json
 };
 

@@ -136,8 +136,7 @@ void AddBench(CLI::App& app, Run& run) {
       ->check(CLI::Range(0, 1 << 20));
   etcd->add_option("--cpu-of", options->cpu_of, "process ids whose processor time is reported")
       ->delimiter(',');
-  etcd->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*etcd, options->format);
   etcd->callback([&run, options] { run = [options] { return Bench(*options); }; });
 }
 

@@ -13,6 +13,10 @@ struct Cluster {
   std::uint64_t leader = 1;                               // 0: none
   std::set<std::uint64_t> silent;                         // nodes that do not answer
   std::set<std::pair<std::uint64_t, std::uint64_t>> cut;  // from, to: thrown away at the sender
+  std::set<std::uint64_t> learners;                       // of main
+  std::vector<std::uint64_t> outgoing;                    // main moves away from these voters
+  std::set<std::uint64_t> outside;                        // not in the cluster map
+  std::vector<ConditionReport> conditions;                // of every node
   bool peers_know_the_silent = true;                      // connections to silent nodes are closed
 
   ClusterView Judged() const {
@@ -20,6 +24,8 @@ struct Cluster {
     for (std::uint64_t id = 1; id <= static_cast<std::uint64_t>(size); ++id) {
       NodeView node{.name = "n" + std::to_string(id)};
       node.admin = {"127.0.0." + std::to_string(id), 7070};
+      node.id = id;
+      node.standing = outside.contains(id) ? Standing::kOutside : Standing::kMember;
       if (!silent.contains(id)) node.report = Report(id);
       nodes.push_back(std::move(node));
     }
@@ -36,6 +42,17 @@ struct Cluster {
     report.term = 7;
     report.ready = leader != 0;
     report.keyspaces = {{"main", "raft", size}};
+    report.groups = {{.keyspace = "main",
+                      .role = report.role,
+                      .leader = report.leader,
+                      .term = 7,
+                      .ready = report.ready}};
+    for (std::uint64_t voter = 1; voter <= static_cast<std::uint64_t>(size); ++voter) {
+      (learners.contains(voter) ? report.groups[0].learners : report.groups[0].voters)
+          .push_back(voter);
+    }
+    report.groups[0].outgoing = outgoing;
+    report.conditions = conditions;
     for (std::uint64_t peer = 1; peer <= static_cast<std::uint64_t>(size); ++peer) {
       if (peer == id) continue;
       const bool lost = silent.contains(peer) && peers_know_the_silent;
@@ -123,6 +140,96 @@ TEST(ClusterViewTest, MemoryIsShownWhereKnown) {
   view.nodes[0].rss_bytes = 17u << 20;
   EXPECT_NE(ClusterText(view).find("17 MiB"), std::string::npos);
   EXPECT_TRUE(ClusterJson(view)["nodes"].items()[1]["rss_bytes"].IsNull());
+}
+
+// Claim: who only learns does not count, neither as a replica nor in the margin: "4 of 3 replicas
+// up, can lose 2" is never said.
+TEST(ClusterViewTest, LearnersDoNotVote) {
+  const ClusterView view = Cluster{.size = 4, .learners = {4}}.Judged();
+  EXPECT_EQ(view.keyspaces[0].sentence,
+            "main (raft): can lose 1 more node; 3 of 3 replicas up, 1 more is catching up");
+  EXPECT_EQ(view.keyspaces[0].reads_at, (std::vector<std::string>{"n1", "n2", "n3", "n4"}));
+  const ClusterView one_dead = Cluster{.size = 4, .silent = {2}, .learners = {4}}.Judged();
+  EXPECT_EQ(one_dead.keyspaces[0].can_lose, 0);
+  EXPECT_EQ(one_dead.keyspaces[0].reachable, 2);
+  EXPECT_FALSE((Cluster{.size = 4, .silent = {2, 3}, .learners = {4}}.Judged().AllServed()));
+}
+
+// Claim: while a group moves, both sets of voters need a majority.
+TEST(ClusterViewTest, BothConfigurationsCount) {
+  const Cluster moving{.size = 5, .silent = {4, 5}, .outgoing = {1, 4, 5}};
+  EXPECT_FALSE(moving.Judged().AllServed());
+  EXPECT_EQ(
+      (Cluster{.size = 5, .silent = {5}, .outgoing = {1, 4, 5}}.Judged().keyspaces[0].can_lose), 0);
+}
+
+// Claim: a node that is not in the map counts for nothing, whatever it says of itself, and is
+// neither "dead" nor a node of the cluster.
+TEST(ClusterViewTest, OutsidersCountForNothing) {
+  const ClusterView view = Cluster{.size = 3, .leader = 3, .silent = {2}, .outside = {3}}.Judged();
+  EXPECT_FALSE(view.AllServed());
+  EXPECT_EQ(view.leader, "");
+  const std::string text = ClusterText(view);
+  EXPECT_NE(text.find("2 nodes, no leader"), std::string::npos) << text;
+  EXPECT_NE(text.find("n3       no member, still runs"), std::string::npos) << text;
+  EXPECT_FALSE(ClusterJson(view)["nodes"].items()[2]["member"].Bool());
+}
+
+// Claim: the word of one follower is enough where the leader does not answer us; a process that is
+// known not to run is not vouched for.
+TEST(ClusterViewTest, OneFollowerSpeaksForTheOthers) {
+  const Cluster cluster{.silent = {1, 3}, .peers_know_the_silent = false};
+  const ClusterView view = cluster.Judged();
+  EXPECT_TRUE(view.AllServed());
+  EXPECT_EQ(view.leader, "n1");
+  EXPECT_EQ(view.keyspaces[0].reachable, 3);
+  std::vector<NodeView> nodes = view.nodes;
+  nodes[0].process = ProcessState::kPaused;
+  EXPECT_FALSE(Judge(std::move(nodes)).AllServed());
+}
+
+// Claim: conditions are shown with what they mean and what helps, and a critical one of a member
+// turns the verdict.
+TEST(ClusterViewTest, ConditionsAreShown) {
+  Cluster cluster{.conditions = {{.name = "insecure", .severity = "notice", .meaning = "Open."}}};
+  EXPECT_FALSE(cluster.Judged().AnyCritical());
+  cluster.conditions.push_back({.name = "disk_full",
+                                .severity = "critical",
+                                .subject = "/data",
+                                .text = "0 bytes left.",
+                                .meaning = "The disk is full.",
+                                .hint = "Free space."});
+  const ClusterView view = cluster.Judged();
+  EXPECT_TRUE(view.AnyCritical());
+  EXPECT_TRUE(view.AllServed());
+  const std::string text = ClusterText(view);
+  const std::string line =
+      "n1: critical disk_full (/data): The disk is full. 0 bytes left. Free space.";
+  EXPECT_NE(text.find(line), std::string::npos) << text;
+  EXPECT_LT(text.find(line), text.find("notice insecure"));
+  const Json document = ClusterJson(view);
+  EXPECT_EQ(document["conditions"].items().size(), 6u);
+  EXPECT_EQ(document["conditions"][1]["node"].Text(), "n1");
+  EXPECT_TRUE(document["critical"].Bool());
+  cluster.outside = {1, 2, 3};
+  EXPECT_FALSE(cluster.Judged().AnyCritical());
+}
+
+// Claim: the screen is at most 100 columns wide, whatever the sentences say.
+TEST(ClusterViewTest, FitsAHundredColumns) {
+  Cluster cluster{.size = 7,
+                  .cut = {{1, 2}, {2, 1}, {1, 3}, {3, 1}},
+                  .conditions = {{.name = "x",
+                                  .severity = "warning",
+                                  .subject = "/a/long/path/to/a/disk",
+                                  .meaning = std::string(60, 'm') + " " + std::string(60, 'n'),
+                                  .hint = "Do something about it."}}};
+  const std::string text = ClusterText(cluster.Judged());
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    EXPECT_LE(end - at, 100u) << text.substr(at, end - at);
+    at = end + 1;
+  }
 }
 
 // Claim: when nobody answers, nothing is claimed.

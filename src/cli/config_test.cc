@@ -45,6 +45,21 @@ TEST(Config, LaterSourceWinsAndOriginIsKept) {
   EXPECT_EQ(OriginOf(*configuration, "peer_listen"), "default");
 }
 
+// Claim: a setting of several takes a list or one text with commas, and only such a setting does.
+TEST(Config, ListsInTheFile) {
+  const auto list = Configure(FileSources("join = [\"127.0.0.1:7071\", \"127.0.0.2:7071\"]\n"));
+  ASSERT_TRUE(list) << list.error().message;
+  const auto text = Configure(FileSources("join = \"127.0.0.1:7071,127.0.0.2:7071\"\n"));
+  ASSERT_TRUE(text) << text.error().message;
+  EXPECT_EQ(list->node.join.size(), 2u);
+  EXPECT_EQ(list->node.join, text->node.join);
+  EXPECT_TRUE(Configure(FileSources("default_keyspaces = [\"a:replication=raft\"]\n")));
+  EXPECT_TRUE(Configure(FileSources("members = [\"1/n1/127.0.0.1:7071/127.0.0.1:2379\"]\n")));
+  EXPECT_NE(Refusal("join = [1]\n").message.find("a text without commas"), std::string::npos);
+  EXPECT_NE(Refusal("join = [\"a,b\"]\n").message.find("a text without commas"), std::string::npos);
+  EXPECT_NE(Refusal("name = [\"n1\"]\n").message.find("must be a text"), std::string::npos);
+}
+
 // Claim: a key that does not exist is refused, naming its line and the key that was probably meant.
 TEST(Config, UnknownKeyNamesTheNearest) {
   const Error error = Refusal("hearbeat_interval = \"50ms\"\n");

@@ -113,7 +113,12 @@ node::NodeConfig ConfigOf(const DemoState& state, const DemoNode& node) {
 }
 
 Status WriteConfig(const DemoNode& node, const node::NodeConfig& config) {
-  return WriteTextFile(node.config_path, "# Written by `coterie demo`.\n" + ConfigFileText(config));
+  return WriteTextFile(
+      node.config_path,
+      "# Written by `coterie demo`, for a demo: with demo = true whoever reaches the admin port "
+      "may\n"
+      "# inject faults (POST /fault). Take that line out of a file made from this one.\n" +
+          ConfigFileText(config));
 }
 
 Status WriteConfigs(const DemoState& state, const DemoOptions& options) {
@@ -161,28 +166,30 @@ Error EndedError(const DemoNode& node) {
   return error;
 }
 
+/// Errors: kStopped or what its log says (a node ended), kCancelled, kTimedOut.
 Status WaitReady(const std::vector<DemoNode>& nodes, Duration limit,
                  const std::function<bool()>& interrupted) {
   constexpr Duration kPause = 25ms;
+  const Instant deadline = MonotonicNow() + limit;
   std::vector<runtime::Address> admins;
   for (const DemoNode& node : nodes) admins.push_back(node.admin());
   const DemoNode* late = nullptr;
   std::string names;
-  for (Duration waited{}; waited < limit; waited += kPause) {
+  for (Duration left = limit; left > Duration::zero(); left = deadline - MonotonicNow()) {
     for (const DemoNode& node : nodes) {
       if (StateOf(node.process) == ProcessState::kGone) return std::unexpected(EndedError(node));
     }
     if (interrupted()) return Fail(ErrorCode::kCancelled, "The start was interrupted.");
     late = nullptr;
     names.clear();
-    const auto reports = AskStatus(admins, 1s);
+    const auto reports = AskStatus(admins, std::min<Duration>(left, 1s));
     for (std::size_t i = 0; i < reports.size(); ++i) {
       if (reports[i] && reports[i]->ready && reports[i]->name == nodes[i].name) continue;
       if (late == nullptr) late = &nodes[i];
       names += (names.empty() ? "" : ", ") + nodes[i].name;
     }
     if (late == nullptr) return Ok();
-    SleepFor(kPause);
+    SleepFor(std::min(kPause, left));
   }
   return Fail(ErrorCode::kTimedOut, fmt::format("Not ready in time: {}. Last words of {}: {}",
                                                 names, late == nullptr ? "nobody" : late->name,
@@ -217,7 +224,7 @@ Status LaunchAndWait(DemoState& state, const DemoOptions& options,
   }
   COT_TRY(SaveDemo(state));
   COT_TRY(WaitReady(state.nodes, options.ready_within, interrupted));
-  return PointToDemo(state.dir);
+  return RememberDemo(state.dir);
 }
 
 }  // namespace
@@ -259,8 +266,10 @@ Status RestartNode(DemoState& state, std::string_view name) {
   return SaveDemo(state);
 }
 
-Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
-                             const std::function<bool()>& interrupted) {
+namespace {
+
+/// Starts the node and records it, so that stopping the demo stops it, too.
+Result<DemoNode> LaunchAdded(DemoState& state) {
   COT_ASSIGN(const FileLock lock, LockDemo(state.dir));
   COT_ASSIGN(state, LoadDemo(state.dir));  // another command may have added one
   COT_ASSIGN(DemoNode node, PlanNode(state, state.made + 1));
@@ -271,32 +280,64 @@ Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
   for (const DemoNode& other : state.nodes) config.join.push_back(other.peer());
   COT_TRY(WriteConfig(node, config));
   COT_TRY(LaunchNode(state, node, /*end_with_parent=*/false));
-  // Recorded before it is ready, so that stopping the demo stops it, too.
   ++state.made;
   state.nodes.push_back(node);
-  COT_TRY(SaveDemo(state));
-  const Status ready = WaitReady({node}, ready_within, interrupted);
-  if (!ready) {
-    Stop(node.process, kStopGrace);
-    state.nodes.pop_back();
-    COT_TRY(SaveDemo(state));
-    return std::unexpected(ready.error());
-  }
-  const std::vector<Result<NodeReport>> report = AskStatus({node.admin()}, 2s);
-  if (report.front()) node.id = report.front()->id;
-  state.nodes.back() = node;
   COT_TRY(SaveDemo(state));
   return node;
 }
 
-Status RetireDemoNode(const std::string& dir, std::string_view name) {
-  COT_ASSIGN(const FileLock lock, LockDemo(dir));
-  COT_ASSIGN(DemoState state, LoadDemo(dir));
+/// Changes what the demo remembers of a node; `change` answers whether to keep it.
+Status ChangeRecord(DemoState& state, std::string_view name,
+                    const std::function<bool(DemoNode&)>& change) {
+  COT_ASSIGN(const FileLock lock, LockDemo(state.dir));
+  COT_ASSIGN(state, LoadDemo(state.dir));
   const auto node = std::ranges::find(state.nodes, name, &DemoNode::name);
   if (node == state.nodes.end()) return Fail(ErrorCode::kNoNode, fmt::format("'{}'.", name));
-  Stop(node->process, kStopGrace);
-  state.nodes.erase(node);
+  if (!change(*node)) state.nodes.erase(node);
   return SaveDemo(state);
+}
+
+}  // namespace
+
+Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
+                             const std::function<bool()>& interrupted) {
+  COT_ASSIGN(DemoNode node, LaunchAdded(state));
+  // Without the lock: what a joiner waits for may need another command.
+  const Status ready = WaitReady({node}, ready_within, interrupted);
+  if (ready) {
+    const std::vector<Result<NodeReport>> report = AskStatus({node.admin()}, 2s);
+    if (report.front()) node.id = report.front()->id;
+    COT_TRY(ChangeRecord(state, node.name, [&](DemoNode& recorded) {
+      recorded.id = node.id;
+      return true;
+    }));
+    return node;
+  }
+  if (ready.error().code == ErrorCode::kTimedOut) {
+    return FailUnknown(ErrorCode::kTimedOut,
+                       fmt::format("{} It runs and goes on joining: `coterie node list` tells when "
+                                   "it is a member; `coterie node remove {}` ends it.",
+                                   ready.error().message, node.name));
+  }
+  if (ready.error().code == ErrorCode::kCancelled) {
+    Stop(node.process, kStopGrace);
+    return FailUnknown(ErrorCode::kCancelled,
+                       fmt::format("{0} was stopped and may be a member by now: `coterie node "
+                                   "remove {0}` forgets it, `coterie fault restart {0}` lets it go "
+                                   "on.",
+                                   node.name));
+  }
+  // It ended by itself, for the reason that its log gives.
+  COT_TRY(ChangeRecord(state, node.name, [](DemoNode&) { return false; }));
+  return std::unexpected(ready.error());
+}
+
+Status RetireDemoNode(const std::string& dir, std::string_view name) {
+  COT_ASSIGN(DemoState state, LoadDemo(dir));
+  return ChangeRecord(state, name, [](DemoNode& node) {
+    Stop(node.process, kStopGrace);
+    return false;
+  });
 }
 
 std::string LastWords(const std::string& log_path) {
@@ -313,7 +354,12 @@ std::string LastWords(const std::string& log_path) {
     last = line;
     if (line.find("COT-") != std::string_view::npos) with_code = line;
   }
-  return with_code.empty() ? last : with_code;
+  std::string words = with_code.empty() ? last : with_code;
+  // Who quotes it has an outcome and a hint of its own.
+  for (const std::string_view end : {" (not applied). Hint:", " (outcome unknown). Hint:"}) {
+    words.resize(std::min(words.find(end), words.size()));
+  }
+  return words;
 }
 
 std::string DemoBanner(const DemoState& state) {

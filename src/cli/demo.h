@@ -36,8 +36,9 @@ Status StopDemo(const std::string& dir);
 Status RestartNode(DemoState& state, std::string_view name);
 
 /// Starts one more node at the address after the last one ever used, which joins the cluster, and
-/// answers when it serves; records it in `state` and its file. On an error it has been stopped and
-/// is not recorded. Errors: as StartDemo.
+/// answers when it serves; records it in `state` and its file. The demo is not locked meanwhile. A
+/// node that ended by itself is forgotten. Errors: as StartDemo; unknown, and the node stays
+/// recorded: kTimedOut (it runs on), kCancelled (it was stopped).
 Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
                              const std::function<bool()>& interrupted);
 
@@ -45,7 +46,7 @@ Result<DemoNode> AddDemoNode(DemoState& state, Duration ready_within,
 Status RetireDemoNode(const std::string& dir, std::string_view name);
 
 /// What a node's log gives as its reason to end: its last line that names an error code, else its
-/// last.
+/// last; without the outcome and the hint.
 std::string LastWords(const std::string& log_path);
 
 /// Commands that work against the demo, one per protocol, for people to copy.

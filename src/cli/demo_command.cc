@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@ struct DemoCommandOptions {
   std::string dir;
   bool detach = false;
   bool stop = false;
+  bool list = false;
   OutputFormat format = OutputFormat::kText;
 };
 
@@ -47,6 +49,33 @@ int StopCommand(const DemoCommandOptions& options) {
     fmt::print("{}\n", document.ToText());
   } else {
     fmt::print("Stopped {} nodes of {}.\n", state->nodes.size(), state->dir);
+  }
+  return kExitOk;
+}
+
+int ListDemosCommand(const DemoCommandOptions& options) {
+  const Result<std::vector<DemoState>> demos = ListDemos();
+  if (!demos) return Complain(demos.error());
+  Json list = Json::Array();
+  for (const DemoState& demo : *demos) {
+    const auto up = std::ranges::count_if(demo.nodes, [](const DemoNode& node) {
+      return StateOf(node.process) != ProcessState::kGone;
+    });
+    if (options.format == OutputFormat::kText) {
+      fmt::print("{}: {} of {} nodes run, from {}\n", demo.dir, up, demo.nodes.size(),
+                 demo.first_address);
+    }
+    Json item = Json::Object();
+    item.Set("dir", demo.dir)
+        .Set("running", up)
+        .Set("nodes", demo.nodes.size())
+        .Set("first_address", demo.first_address);
+    list.Push(std::move(item));
+  }
+  if (options.format == OutputFormat::kJson) {
+    fmt::print("{}\n", list.ToText(/*indented=*/true));
+  } else if (demos->empty()) {
+    fmt::print("No demo runs.\n");
   }
   return kExitOk;
 }
@@ -118,10 +147,15 @@ void AddDemo(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_flag("--detach", options->detach, "return when all nodes are ready");
   command->add_flag("--stop", options->stop, "stop the running demo")->excludes("--detach");
-  command->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  command->add_flag("--list", options->list, "show the demos that were not stopped")
+      ->excludes("--detach", "--stop");
+  AddOutput(*command, options->format);
   command->callback([&run, options] {
-    run = [options] { return options->stop ? StopCommand(*options) : StartCommand(*options); };
+    run = [options] {
+      return options->list   ? ListDemosCommand(*options)
+             : options->stop ? StopCommand(*options)
+                             : StartCommand(*options);
+    };
   });
 }
 

@@ -3,15 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+
+#include "base/coding.h"
+#include "cli/listed.h"
 
 namespace coterie::cli {
 namespace {
 
 std::string StatePath(const std::string& dir) { return dir + "/demo.json"; }
 
-Result<std::string> PointerPath() {
+/// One small file for each demo, which holds its directory; it is named by a checksum of it.
+Result<std::string> DemosPath() {
   COT_ASSIGN(const std::string dir, RuntimeDirectory());
-  return dir + "/demo";
+  std::string path = dir + "/demos";
+  COT_TRY(MakeDirectories(path));
+  return path;
+}
+
+std::string EntryPath(const std::string& demos, const std::string& dir) {
+  return fmt::format("{}/{:08x}", demos, Crc32c(dir));
 }
 
 DemoNode NodeFromJson(const Json& document) {
@@ -107,29 +118,50 @@ Result<DemoState> LoadDemo(const std::string& dir) {
   return state;
 }
 
-Result<DemoState> FindDemo(const std::optional<std::string>& dir) {
-  if (dir) return LoadDemo(AbsolutePath(*dir));
-  COT_ASSIGN(const std::string pointer, PointerPath());
-  Result<std::string> target = ReadTextFile(pointer);
-  if (!target) return Fail(ErrorCode::kNoDemo);
-  while (target->ends_with('\n')) target->pop_back();
-  COT_ASSIGN(DemoState state, LoadDemo(*target));
-  if (state.stopped) {
-    return Fail(ErrorCode::kNoDemo, fmt::format("The last one, in {}, was stopped.", *target));
+Result<std::vector<DemoState>> ListDemos() {
+  COT_ASSIGN(const std::string demos, DemosPath());
+  std::vector<DemoState> found;
+  for (const std::string& entry : FilesIn(demos)) {
+    Result<std::string> dir = ReadTextFile(entry);
+    if (!dir) continue;
+    while (dir->ends_with('\n')) dir->pop_back();
+    Result<DemoState> state = LoadDemo(*dir);
+    if (!state || state->stopped) {
+      RemoveTree(entry);
+    } else {
+      found.push_back(std::move(*state));
+    }
   }
-  return state;
+  std::ranges::sort(found, {}, &DemoState::dir);
+  return found;
 }
 
-Status PointToDemo(const std::string& dir) {
-  COT_ASSIGN(const std::string pointer, PointerPath());
-  return WriteTextFile(pointer, dir + "\n");
+Result<DemoState> FindDemo(const std::optional<std::string>& dir) {
+  if (dir) return LoadDemo(AbsolutePath(*dir));
+  if (Result<DemoState> here = LoadDemo(AbsolutePath(".")); here && !here->stopped) return here;
+  COT_ASSIGN(std::vector<DemoState> demos, ListDemos());
+  if (demos.size() > 1) {
+    // After a crash of the machine there are some of which nothing runs.
+    std::vector<DemoState> alive;
+    std::ranges::copy_if(demos, std::back_inserter(alive), &DemoState::AnyAlive);
+    if (!alive.empty()) demos = std::move(alive);
+  }
+  if (demos.empty()) return Fail(ErrorCode::kNoDemo);
+  if (demos.size() == 1) return std::move(demos.front());
+  std::vector<std::string> dirs;
+  for (const DemoState& demo : demos) dirs.push_back(demo.dir);
+  return Fail(
+      ErrorCode::kInvalidArgument,
+      fmt::format("There are {} demos: name one with --dir: {}.", dirs.size(), Listed(dirs)));
+}
+
+Status RememberDemo(const std::string& dir) {
+  COT_ASSIGN(const std::string demos, DemosPath());
+  return WriteTextFile(EntryPath(demos, dir), dir + "\n");
 }
 
 void ForgetDemo(const std::string& dir) {
-  const Result<std::string> pointer = PointerPath();
-  if (!pointer) return;
-  const Result<std::string> target = ReadTextFile(*pointer);
-  if (target && *target == dir + "\n") RemoveTree(*pointer);
+  if (const Result<std::string> demos = DemosPath()) RemoveTree(EntryPath(*demos, dir));
 }
 
 Result<FileLock> LockDemo(const std::string& dir) { return FileLock::Take(dir + "/demo.lock"); }

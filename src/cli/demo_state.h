@@ -51,13 +51,18 @@ Result<DemoState> DemoStateFromJson(const Json& document);
 Status SaveDemo(const DemoState& state);
 /// Reads the demo of a directory. Error kNoDemo if there is none.
 Result<DemoState> LoadDemo(const std::string& dir);
-/// The demo of `dir`, or without one the demo that this user started last on this machine, if it
-/// has not been stopped. Error kNoDemo.
+/// The demo of `dir`; without one that of the working directory, if it is a demo's, else the only
+/// one of this user on this machine that has not been stopped. Errors: kNoDemo; kInvalidArgument,
+/// naming them, if there are several: never another's is taken.
 Result<DemoState> FindDemo(const std::optional<std::string>& dir);
 
-/// Makes `dir` the one that FindDemo finds without a name.
-Status PointToDemo(const std::string& dir);
-/// Undoes it, if `dir` is still the one.
+/// The demos of this user on this machine that have not been stopped, by directory. Those that are
+/// no more are forgotten.
+Result<std::vector<DemoState>> ListDemos();
+
+/// Makes the demo of `dir` one that FindDemo and ListDemos know.
+Status RememberDemo(const std::string& dir);
+/// Undoes it.
 void ForgetDemo(const std::string& dir);
 
 /// Held while processes of the demo are started, stopped or recorded.

@@ -1,8 +1,11 @@
 #include "cli/demo.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -74,6 +77,30 @@ TEST_F(DemoTest, PortInUseLeavesNothing) {
   EXPECT_NE(refused.error().message.find("n2"), std::string::npos) << refused.error().message;
   EXPECT_NE(refused.error().message.find("127.0.71.1:2379"), std::string::npos);
   EXPECT_FALSE(LoadDemo(*second.dir)) << "it was never started, so there is nothing to find";
+}
+
+// Claim: of two demos none is taken without being named; with one of them stopped the other is
+// found. What a demo writes says that it is one, and is its user's alone.
+TEST_F(DemoTest, NeverAnothers) {
+  options_.nodes = 1;
+  const Result<DemoState> first = Start();
+  ASSERT_TRUE(first) << first.error().message;
+  DemoOptions other = options_;
+  other.dir = root_ + "/other";
+  other.first_address = "127.0.71.9";
+  const Result<DemoState> second = StartDemo(other, [] { return false; });
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(ListDemos()->size(), 2u);
+  const Result<DemoState> either = FindDemo(std::nullopt);
+  ASSERT_FALSE(either);
+  EXPECT_EQ(either.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(either.error().message.find(root_ + "/demo, " + root_ + "/other"), std::string::npos)
+      << either.error().message;
+  ASSERT_TRUE(StopDemo(second->dir));
+  const Result<DemoState> left = FindDemo(std::nullopt);
+  ASSERT_TRUE(left) << left.error().message;
+  EXPECT_EQ(left->dir, first->dir);
+  EXPECT_NE(ReadTextFile(first->nodes[0].config_path)->find("POST /fault"), std::string::npos);
 }
 
 // Claim: a node that ends while starting fails the start with its name and its own last words, and
@@ -157,6 +184,42 @@ TEST_F(DemoTest, NodeThatCannotJoinIsForgotten) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kStopped);
   EXPECT_EQ(LoadDemo(state->dir)->nodes.size(), 1u);
+}
+
+// Claim: a node that cannot join in time is told as it is: it runs on, recorded, and may become a
+// member; patience is the time that passes, and the demo is not locked meanwhile. One that was
+// interrupted is stopped and stays recorded, so that it can be started again or removed.
+TEST_F(DemoTest, OutcomesOfAnAddAreTrue) {
+  options_.nodes = 1;
+  Result<DemoState> state = Start();
+  ASSERT_TRUE(state) << state.error().message;
+  // Answers nobody, as a node that waits for a majority to take it in.
+  const std::string waiting = root_ + "/waiting";
+  ASSERT_TRUE(WriteTextFile(waiting, "#!/bin/sh\nexec sleep 60\n"));
+  std::filesystem::permissions(waiting, std::filesystem::perms::owner_all);
+  state->executable = waiting;
+  ASSERT_TRUE(SaveDemo(*state));
+  bool free = false;
+  const Result<DemoNode> late = AddDemoNode(*state, 1s, [&] {
+    const std::string path = root_ + "/demo/demo.lock";
+    const int lock = open(path.c_str(), O_RDWR);
+    free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    close(lock);
+    return false;
+  });
+  ASSERT_FALSE(late);
+  EXPECT_TRUE(free);
+  EXPECT_EQ(late.error().code, ErrorCode::kTimedOut);
+  EXPECT_EQ(late.error().outcome, Outcome::kUnknown);
+  ASSERT_NE(state->Find("n2"), nullptr);
+  EXPECT_EQ(StateOf(LoadDemo(state->dir)->Find("n2")->process), ProcessState::kRunning);
+
+  const Result<DemoNode> stopped = AddDemoNode(*state, 30s, [] { return true; });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(stopped.error().outcome, Outcome::kUnknown);
+  ASSERT_NE(LoadDemo(state->dir)->Find("n3"), nullptr);
+  EXPECT_EQ(StateOf(LoadDemo(state->dir)->Find("n3")->process), ProcessState::kGone);
 }
 
 // Claim: every node of a demo is told the same default keyspaces, with no more copies than nodes.

@@ -175,7 +175,8 @@ int RestartFault(DemoState demo, const FaultOptions& options) {
   const DemoNode& node = *demo.Find(options.node);
   Report report("restart", options.format);
   constexpr Duration kPause = 25ms;
-  for (Duration waited{}; waited < 10s; waited += kPause) {
+  const Instant deadline = MonotonicNow() + 30s;
+  while (MonotonicNow() < deadline) {
     const auto answer = AskStatus({node.admin()}, 1s);
     if (answer[0] && answer[0]->name == node.name) {
       report.Done(node.name);
@@ -184,8 +185,11 @@ int RestartFault(DemoState demo, const FaultOptions& options) {
     if (StateOf(node.process) == ProcessState::kGone) break;
     SleepFor(kPause);
   }
-  report.Failed(node.name, Error{ErrorCode::kStopped, Outcome::kNotApplied,
-                                 "It does not answer: " + LastWords(node.log_path)});
+  const bool ended = StateOf(node.process) == ProcessState::kGone;
+  report.Failed(node.name, Error{ended ? ErrorCode::kStopped : ErrorCode::kTimedOut,
+                                 ended ? Outcome::kNotApplied : Outcome::kUnknown,
+                                 (ended ? "It ended: " : "It runs but does not answer yet: ") +
+                                     LastWords(node.log_path)});
   return report.Finish();
 }
 
@@ -214,8 +218,7 @@ class Adder {
     const auto options = std::make_shared<FaultOptions>();
     take(*command, *options);
     command->add_option("--dir", options->dir, "the demo of that directory");
-    command->add_option("--output", options->format, "text or json")
-        ->transform(CLI::CheckedTransformer(kOutputFormats));
+    AddOutput(*command, options->format);
     Run& run = run_;
     command->callback([&run, options, perform] {
       run = [options, perform]() -> int {

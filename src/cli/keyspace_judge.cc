@@ -25,9 +25,9 @@ struct Reach {
 
 class Judgement {
  public:
-  Judgement(const PlacedKeyspace& keyspace, const std::vector<const NodeReport*>& reports)
-      : keyspace_(keyspace), reports_(reports) {
-    for (const NodeReport* report : reports) reports_by_name_[report->name] = report;
+  Judgement(const PlacedKeyspace& keyspace, const Evidence& evidence)
+      : keyspace_(keyspace), evidence_(evidence) {
+    for (const NodeReport* report : evidence.reports) reports_by_name_[report->name] = report;
   }
 
   Reach Worst(const NodeReport& node) const {
@@ -38,11 +38,10 @@ class Judgement {
   }
 
  private:
-  static bool Reaches(const NodeReport& node, const std::string& name,
-                      const std::vector<const NodeReport*>& reports) {
+  bool Reaches(const NodeReport& node, const std::string& name) const {
     if (node.name == name) return true;
     const auto peer = std::ranges::find(node.peers, name, &PeerReport::name);
-    return peer != node.peers.end() && Joined(node, *peer, reports);
+    return peer != node.peers.end() && Joined(node, *peer, evidence_);
   }
 
   std::string DomainOf(const std::string& name) const {
@@ -58,7 +57,7 @@ class Judgement {
     int count = 0;
     std::set<std::string> domains;
     for (const std::string& name : replicas) {
-      if (!Reaches(node, name, reports_)) continue;
+      if (!Reaches(node, name)) continue;
       ++count;
       domains.insert(DomainOf(name));
     }
@@ -71,7 +70,7 @@ class Judgement {
     if (std::ranges::find(replicas, node.name) != replicas.end()) return Own(node, replicas);
     Reach best;
     for (const std::string& name : replicas) {
-      if (!Reaches(node, name, reports_)) continue;
+      if (!Reaches(node, name)) continue;
       const auto report = reports_by_name_.find(name);
       const Reach reach = Own(report == reports_by_name_.end() ? node : *report->second, replicas);
       best = {std::max(best.reads, reach.reads), std::max(best.writes, reach.writes)};
@@ -80,7 +79,7 @@ class Judgement {
   }
 
   const PlacedKeyspace& keyspace_;
-  const std::vector<const NodeReport*>& reports_;
+  const Evidence& evidence_;
   std::map<std::string, const NodeReport*> reports_by_name_;
 };
 
@@ -106,7 +105,8 @@ std::string Exceptions(const KeyspaceView& view, const std::vector<const NodeRep
 std::string SentenceOf(const KeyspaceView& view, const PlacedKeyspace& keyspace, const Reach& best,
                        const std::vector<const NodeReport*>& reports) {
   const std::string head = fmt::format("{} ({}): ", view.name, view.replication);
-  const std::string up = fmt::format("{} of {} replicas up", view.reachable, view.replicas);
+  std::string up = fmt::format("{} of {} replicas up", view.reachable, view.replicas);
+  if (view.joining > 0) up += ", shards are moving";
   if (view.served) {
     const int reads = best.reads - keyspace.read;
     const int writes = best.writes - keyspace.write;
@@ -144,22 +144,23 @@ PlacedKeyspace ParsePlacedKeyspace(const Json& document) {
     std::vector<std::string> active;
     for (const Json& replica : shard["replicas"].items()) {
       if (replica["phase"].Text() == "active") active.push_back(replica["name"].Text());
+      if (replica["phase"].Text() == "joining") ++keyspace.joining;
     }
     keyspace.shards.push_back(std::move(active));
   }
   return keyspace;
 }
 
-KeyspaceView JudgePlaced(const PlacedKeyspace& keyspace,
-                         const std::vector<const NodeReport*>& reports) {
+KeyspaceView JudgePlaced(const PlacedKeyspace& keyspace, const Evidence& evidence) {
   KeyspaceView view{.name = keyspace.name,
                     .replication = keyspace.replication,
                     .replicas = keyspace.replicas,
-                    .majority = keyspace.replicas / 2 + 1};
-  const Judgement judgement(keyspace, reports);
+                    .majority = keyspace.replicas / 2 + 1,
+                    .joining = keyspace.joining};
+  const Judgement judgement(keyspace, evidence);
   Reach best;
   bool both = false;
-  for (const NodeReport* report : reports) {
+  for (const NodeReport* report : evidence.reports) {
     const Reach reach = judgement.Worst(*report);
     const bool reads = reach.reads >= keyspace.read && reach.reads > 0;
     const bool writes = reach.writes >= keyspace.write && reach.writes > 0;
@@ -168,10 +169,10 @@ KeyspaceView JudgePlaced(const PlacedKeyspace& keyspace,
     both = both || (reads && writes);
     best = {std::max(best.reads, reach.reads), std::max(best.writes, reach.writes)};
   }
-  view.reachable = best.reads;
+  view.reachable = std::min(best.reads, keyspace.replicas);
   view.served = both;
   if (both) view.can_lose = std::min(best.reads - keyspace.read, best.writes - keyspace.write);
-  view.sentence = SentenceOf(view, keyspace, best, reports);
+  view.sentence = SentenceOf(view, keyspace, best, evidence.reports);
   return view;
 }
 

@@ -15,15 +15,15 @@ struct PlacedKeyspace {
   int replicas = 0;
   int read = 0;
   int write = 0;
-  std::vector<std::vector<std::string>> shards;  ///< of each, names of nodes
+  std::vector<std::vector<std::string>> shards;  ///< of each, the nodes with an active replica
+  int joining = 0;  ///< replicas that are not active yet, of all shards
 };
 /// Of one of GET /keyspaces' "keyspaces".
 PlacedKeyspace ParsePlacedKeyspace(const Json& document);
 
-/// What a keyspace without a leader that would be told can do now: a node answers a read, or a
+/// What a keyspace without a leader can do now: a node answers a read, or a
 /// write, of a shard if it, or a replica that it reaches, reaches as many active replicas as the
 /// promise waits for; of a leaderless write those are of distinct failure domains.
-KeyspaceView JudgePlaced(const PlacedKeyspace& keyspace,
-                         const std::vector<const NodeReport*>& reports);
+KeyspaceView JudgePlaced(const PlacedKeyspace& keyspace, const Evidence& evidence);
 
 }  // namespace coterie::cli

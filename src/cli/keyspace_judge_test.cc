@@ -28,7 +28,8 @@ struct Cluster {
         if (peer == id) continue;
         report.peers.push_back({.id = static_cast<std::uint64_t>(peer),
                                 .name = "n" + std::to_string(peer),
-                                .connected = !dead.contains(peer)});
+                                .connected = !dead.contains(peer),
+                                .last_heard_ms = 30});
         if (cut.contains({id, peer})) report.peers.back().faults = {"cut"};
       }
       reports.push_back(std::move(report));
@@ -44,9 +45,9 @@ struct Cluster {
                                   .write = write,
                                   .shards = {{"n1", "n2", "n3"}}};
     const std::vector<NodeReport> reports = Reports();
-    std::vector<const NodeReport*> views;
-    for (const NodeReport& report : reports) views.push_back(&report);
-    return JudgePlaced(keyspace, views);
+    Evidence evidence;
+    for (const NodeReport& report : reports) evidence.reports.push_back(&report);
+    return JudgePlaced(keyspace, evidence);
   }
   void Isolate(int node) {
     for (int other = 1; other <= size; ++other) {
@@ -147,7 +148,7 @@ TEST(KeyspaceJudge, ParsesTheMap) {
   EXPECT_EQ(keyspace.shards[0], std::vector<std::string>{"n1"});
   NodeReport report;
   report.name = "n1";
-  EXPECT_FALSE(JudgePlaced(keyspace, {&report}).served);
+  EXPECT_FALSE(JudgePlaced(keyspace, {.reports = {&report}}).served);
 }
 
 }  // namespace

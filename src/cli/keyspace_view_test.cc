@@ -120,15 +120,15 @@ TEST(KeyspaceWord, RoundTrips) {
 
 // Claim: suspicion is told with its age and who said so first.
 TEST(NodeTable, Health) {
-  EXPECT_EQ(HealthText("suspected", 4210, "n1"), "suspected since 4.2 s by n1");
+  EXPECT_EQ(HealthText("suspected", 4210, "n1"), "suspected for 4.2 s, by the word of n1");
   EXPECT_EQ(HealthText("alive", 99, ""), "alive");
   EXPECT_EQ(HealthText("", 0, ""), "-");
   const std::string table = NodeTable(Parsed(
       R"([{"id":4,"name":"n4","redis":"127.0.0.4:6379","admin":"127.0.0.4:7070","draining":true,)"
       R"("failure_domain":"","replicas":12,)"
       R"("health":{"state":"dead","since_ms":60000,"by":null}}])"));
-  EXPECT_NE(table.find("draining         12  its own"), std::string::npos) << table;
-  EXPECT_NE(table.find("dead since 60.0 s"), std::string::npos) << table;
+  EXPECT_NE(table.find("draining       12  its own"), std::string::npos) << table;
+  EXPECT_NE(table.find("dead for 60.0 s"), std::string::npos) << table;
 }
 
 }  // namespace

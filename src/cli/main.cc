@@ -3,13 +3,17 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/command.h"
 #include "cli/exit_code.h"
+#include "cli/process.h"
 #include "cli/settings.h"
+#include "cli/version.h"
 
 namespace coterie::cli {
 namespace {
@@ -55,11 +59,38 @@ void SuggestFlag(const CLI::App& app, std::span<char*> arguments) {
   }
 }
 
+/// `coterie help`, `coterie help keyspace create`.
+void AddHelp(CLI::App& app, Run& run) {
+  CLI::App* command = app.add_subcommand("help", "Show the help of a command.");
+  const auto words = std::make_shared<std::vector<std::string>>();
+  command->add_option("command", *words, "such as keyspace create");
+  command->callback([&app, &run, words] {
+    run = [&app, words] {
+      CLI::App* about = &app;
+      for (const std::string& word : *words) {
+        CLI::App* next = nullptr;
+        for (CLI::App* each : about->get_subcommands({})) {
+          if (each->get_name() == word) next = each;
+        }
+        if (next == nullptr) {
+          return static_cast<int>(Complain(Error{ErrorCode::kInvalidArgument, Outcome::kNotApplied,
+                                                 fmt::format("There is no command '{}'.", word)}));
+        }
+        about = next;
+      }
+      fmt::print("{}", about->help());
+      return static_cast<int>(kExitOk);
+    };
+  });
+}
+
 int Main(std::span<char*> arguments) {
+  KeepFilesPrivate();
   CLI::App app("Coterie: one clustered binary in which every keyspace is a declared promise.",
                "coterie");
   app.require_subcommand(1);
   app.footer(kFooter);
+  app.set_version_flag("--version", fmt::format("coterie {}", kVersion), "Print the version");
   Run run;
   AddDemo(app, run);
   AddStatus(app, run);
@@ -73,11 +104,12 @@ int Main(std::span<char*> arguments) {
   AddBench(app, run);
   AddErrors(app, run);
   AddVersion(app, run);
+  AddHelp(app, run);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
-    if (code == 0) return kExitOk;  // --help
+    if (code == 0) return kExitOk;  // --help, --version
     SuggestCommand(app, arguments);
     SuggestFlag(app, arguments);
     return kExitUsage;

@@ -68,21 +68,24 @@ int ListCommand(const NodeOptions& options) {
 }
 
 /// Answers when the map has no node of that name any more, or when `patience` has passed. Errors:
-/// kTimedOut (not applied: the drain goes on), and those of NewestMap.
+/// kTimedOut (unknown: the drain goes on), and those of NewestMap.
 Status WaitForgotten(const NodeOptions& options, Duration patience) {
   constexpr Duration kPause = 200ms;
+  const Instant deadline = MonotonicNow() + patience;
   std::int64_t left = 0;
-  for (Duration waited{}; waited < patience; waited += kPause) {
-    COT_ASSIGN(const Json map, NewestMap(options.cluster, "/nodes", kReadPatience));
+  for (Duration time = patience; time > Duration::zero(); time = deadline - MonotonicNow()) {
+    COT_ASSIGN(const Json map,
+               NewestMap(options.cluster, "/nodes", std::min<Duration>(time, kReadPatience)));
     const auto& nodes = map["nodes"].items();
     const auto node = std::ranges::find_if(
         nodes, [&](const Json& each) { return each["name"].Text() == options.name; });
     if (node == nodes.end()) return Ok();
     left = (*node)["replicas"].Int();
-    SleepFor(kPause);
+    SleepFor(std::min(time, kPause));
   }
-  return Fail(ErrorCode::kTimedOut,
-              fmt::format("{} still holds {} replicas; the drain goes on.", options.name, left));
+  return FailUnknown(
+      ErrorCode::kTimedOut,
+      fmt::format("{} still holds {} replicas; the drain goes on.", options.name, left));
 }
 
 /// A demo's process that is out of the cluster has nothing left to do.
@@ -117,7 +120,11 @@ int DrainCommand(const NodeOptions& options) {
 int RemoveCommand(const NodeOptions& options) {
   AdminRequest request{.method = "DELETE", .path = "/nodes/" + options.name};
   const Result<Json> removed = AskCluster(options.cluster, std::move(request), kChangePatience);
-  if (!removed) return Complain(removed.error());
+  if (!removed) {
+    // One that the demo started and the cluster never took in is ended all the same.
+    if (removed.error().code == ErrorCode::kNoNode) RetireInDemo(options);
+    return Complain(removed.error());
+  }
   RetireInDemo(options);
   Print(options, *removed,
         fmt::format(
@@ -136,8 +143,7 @@ void Add(CLI::App& parent, Run& run, const std::string& name, const std::string&
   const auto options = std::make_shared<NodeOptions>();
   take(*command, *options);
   AddClusterChoice(*command, options->cluster);
-  command->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, options->format);
   command->callback(
       [&run, options, perform] { run = [options, perform] { return perform(*options); }; });
 }

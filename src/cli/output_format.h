@@ -1,14 +1,16 @@
 #pragma once
 
-#include <map>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace coterie::cli {
 
 enum class OutputFormat { kText, kJson };
 
-/// For CLI11's transformer of `--output`.
-inline const std::map<std::string, OutputFormat> kOutputFormats = {{"text", OutputFormat::kText},
-                                                                   {"json", OutputFormat::kJson}};
+/// Adds `--output {json,text}`; `what` follows the purpose in its help.
+void AddOutput(CLI::App& command, OutputFormat& format, const std::string& what = "");
 
 }  // namespace coterie::cli

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -208,6 +209,43 @@ Status CheckFree(const runtime::Address& address) {
               SystemError("listening on", ToText(address)));
 }
 
+Instant MonotonicNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return Instant(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+}
+
+Result<runtime::Address> ResolveEndpoint(const std::string& text) {
+  COT_ASSIGN(runtime::Address address, runtime::ParseAddress(text));
+  in6_addr literal;
+  if (inet_pton(AF_INET, address.host.c_str(), &literal) == 1) return address;
+  if (inet_pton(AF_INET6, address.host.c_str(), &literal) == 1) return address;
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(address.host.c_str(), nullptr, &hints, &found);
+  if (error != 0) {
+    return Fail(ErrorCode::kConnectFailed,
+                fmt::format("'{}': {}.", address.host, gai_strerror(error)));
+  }
+  const addrinfo* best = found;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    if (one->ai_family != AF_INET) continue;
+    best = one;
+    break;
+  }
+  char host[NI_MAXHOST];
+  const int told =
+      getnameinfo(best->ai_addr, best->ai_addrlen, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
+  freeaddrinfo(found);
+  if (told != 0) return Fail(ErrorCode::kConnectFailed, gai_strerror(told));
+  address.host = host;
+  return address;
+}
+
+void KeepFilesPrivate() { umask(077); }
+
 struct SignalWatch::State {
   sigset_t watched;
   sigset_t before;
@@ -269,6 +307,17 @@ Status WriteTextFile(const std::string& path, const std::string& text) {
     return Fail(ErrorCode::kIo, SystemError("replacing", path));
   }
   return Ok();
+}
+
+std::vector<std::string> FilesIn(const std::string& directory) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
+    paths.push_back(at->path().string());
+  }
+  std::ranges::sort(paths);
+  return paths;
 }
 
 Status MakeDirectories(const std::string& path) {

@@ -65,6 +65,15 @@ void Stop(Process process, Duration grace);
 void ReapChildren();
 
 void SleepFor(Duration duration);
+/// Of this machine, since some instant: for deadlines of loops that also spend time on asking.
+Instant MonotonicNow();
+
+/// "host:port" as an address; a name is looked up, and its first address taken, IPv4 before IPv6.
+/// Errors: kInvalidArgument, kConnectFailed (no such name). Blocks.
+Result<runtime::Address> ResolveEndpoint(const std::string& text);
+
+/// Files and directories that this process makes from now on are its user's alone.
+void KeepFilesPrivate();
 
 /// Whether something could listen there now. Errors: kAddressInUse, kInvalidArgument.
 Status CheckFree(const runtime::Address& address);
@@ -100,6 +109,8 @@ class FileLock {
 Result<std::string> ReadTextFile(const std::string& path);
 /// Replaces the file by renaming a complete new one over it. Error kIo.
 Status WriteTextFile(const std::string& path, const std::string& text);
+/// The paths of what a directory holds, in order; none if it cannot be read.
+std::vector<std::string> FilesIn(const std::string& directory);
 /// Creates a directory and its parents. Error kIo.
 Status MakeDirectories(const std::string& path);
 /// A directory for this user's own run-time files: $XDG_RUNTIME_DIR/coterie, or /tmp/coterie-<uid>.

@@ -1,10 +1,14 @@
 #include "cli/run_node.h"
 
+#include <fmt/format.h>
+
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "cli/exit_code.h"
+#include "cli/version.h"
 #include "runtime/real/real_world.h"
 #include "runtime/scope.h"
 #include "runtime/sync.h"
@@ -47,6 +51,12 @@ runtime::Task<void> AwaitEnd(Life* life, node::Node* node) {
 }
 
 runtime::Task<int> Serve(runtime::RealWorld* world, node::NodeConfig config) {
+  const std::string who =
+      fmt::format("node {} of cluster {}; etcd {}, redis {}, admin {}, peers {}", config.name,
+                  config.cluster, ToText(config.etcd_listen),
+                  config.redis_listen.port == 0 ? "none" : ToText(config.redis_listen),
+                  ToText(config.admin_listen), ToText(config.peer_listen));
+  world->log().Info("node", "coterie {} starts {}", kVersion, who);
   Life life(*world);
   runtime::Scope signals;
   signals.Spawn(AwaitSignal(&life));
@@ -81,6 +91,8 @@ runtime::Task<int> Serve(runtime::RealWorld* world, node::NodeConfig config) {
 }  // namespace
 
 int RunNode(node::NodeConfig config) {
+  // A terminal that is closed must not end a node.
+  std::signal(SIGHUP, SIG_IGN);
   auto world =
       runtime::RealWorld::Create({.log_minimum = config.log_level, .handle_signals = true});
   if (!world) return Complain(world.error());

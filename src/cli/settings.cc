@@ -229,6 +229,12 @@ constexpr std::array kSettings = {
     Setting{"request_bytes_max", "BYTES", "the largest write that is taken",
             [](Text t, NodeConfig& c) { return SetBytes<kKiB, 32 * kMiB>(t, c.request_bytes_max); },
             [](const NodeConfig& c) { return BytesText(c.request_bytes_max); }},
+    Setting{"watch_progress_interval", "DURATION",
+            "how often a quiet etcd watcher that asked for it hears how far it is",
+            [](Text t, NodeConfig& c) {
+              return SetDuration<100, 86'400'000>(t, c.watch_progress_interval);
+            },
+            [](const NodeConfig& c) { return DurationText(c.watch_progress_interval); }},
     Setting{"wal_segment_bytes", "BYTES", "the size of one file of the write-ahead log",
             [](Text t, NodeConfig& c) { return SetBytes<kMiB, 4 * kGiB>(t, c.wal_segment_bytes); },
             [](const NodeConfig& c) { return BytesText(c.wal_segment_bytes); }},

@@ -202,8 +202,7 @@ void AddSim(CLI::App& app, Run& run) {
   command->add_flag("--shrink", settings->shrink, "print a smaller plan of what fails");
   command->add_flag("--speed", settings->speed,
                     "five replicas at 50 operations a second: how fast");
-  command->add_option("--output", settings->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, settings->format);
   command->callback([&run, settings] { run = [settings] { return RunSim(*settings); }; });
 }
 

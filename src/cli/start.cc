@@ -82,8 +82,7 @@ void AddStart(CLI::App& app, Run& run) {
         ->type_name(std::string(setting.form));
   }
   command->add_flag("--show-config", options->show, "print every setting with its origin and stop");
-  command->add_option("--output", options->format, "text or json, with --show-config")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, options->format, ", with --show-config");
   command->callback([&run, options] { run = [options] { return Start(*options); }; });
 }
 

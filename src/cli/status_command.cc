@@ -20,18 +20,11 @@ struct StatusOptions {
 };
 
 int ShowStatus(const StatusOptions& options) {
-  Result<std::vector<NodeView>> nodes = NodesOf(options.cluster);
-  if (!nodes) return Complain(nodes.error());
-  std::vector<runtime::Address> admins;
-  for (const NodeView& node : *nodes) admins.push_back(node.admin);
   // A node answers from what it knows by itself, so silence means trouble, not a slow majority.
-  std::vector<Result<NodeReport>> reports = AskStatus(admins, 800ms);
-  for (std::size_t i = 0; i < nodes->size(); ++i) {
-    NodeView& node = (*nodes)[i];
-    node.report = std::move(reports[i]);
-    if (node.report) node.name = node.report->name;
-  }
-  const Result<Json> map = NewestMap(options.cluster, "/keyspaces", 800ms);
+  constexpr Duration kPatience = 800ms;
+  Result<std::vector<NodeView>> nodes = FindNodes(options.cluster, kPatience);
+  if (!nodes) return Complain(nodes.error());
+  const Result<Json> map = NewestMapOf(*nodes, "/keyspaces", kPatience);
   const ClusterView view = Judge(std::move(*nodes), map ? (*map)["keyspaces"] : Json());
   if (options.format == OutputFormat::kJson) {
     fmt::print("{}\n", ClusterJson(view).ToText(/*indented=*/true));
@@ -39,7 +32,7 @@ int ShowStatus(const StatusOptions& options) {
     fmt::print("{}", ClusterText(view));
   }
   if (!view.AnyAnswered()) return kExitCannotConnect;
-  return view.AllServed() ? kExitOk : kExitPromise;
+  return view.AllServed() && !view.AnyCritical() ? kExitOk : kExitPromise;
 }
 
 }  // namespace
@@ -47,11 +40,12 @@ int ShowStatus(const StatusOptions& options) {
 void AddStatus(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand(
       "status", "Show the nodes, and what each keyspace can do now and after more failures.");
-  command->footer("Exit code 6: a keyspace does not serve writes now. 2: no node answers.");
+  command->footer(
+      "Exit code 6: a keyspace does not serve reads and writes now, or a node has a critical\n"
+      "condition. 2: no node answers.");
   const auto options = std::make_shared<StatusOptions>();
   AddClusterChoice(*command, options->cluster);
-  command->add_option("--output", options->format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, options->format);
   command->callback([&run, options] { run = [options] { return ShowStatus(*options); }; });
 }
 

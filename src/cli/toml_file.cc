@@ -21,15 +21,36 @@ std::string Where(const std::string& path, const toml::node& node) {
   return fmt::format("{}:{}", path, node.source().begin.line);
 }
 
-/// A scalar as the text that Setting::set takes.
+/// An array of texts as the one text with commas that a setting of several takes.
+Result<std::string> ListText(const toml::array& list, std::string_view name,
+                             const std::string& path) {
+  std::string joined;
+  for (const toml::node& item : list) {
+    const auto* text = item.as_string();
+    if (text == nullptr || text->get().empty() || text->get().find(',') != std::string::npos) {
+      return Fail(
+          ErrorCode::kInvalidConfig,
+          fmt::format("{}: each of '{}' must be a text without commas.", Where(path, item), name));
+    }
+    joined += (joined.empty() ? "" : ",") + text->get();
+  }
+  return joined;
+}
+
+/// A scalar, or a list where the setting takes several, as the text that Setting::set takes.
 Result<std::string> ScalarText(const toml::node& node, std::string_view name,
                                const std::string& path) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_integer()) return fmt::to_string(number->get());
   if (const auto* truth = node.as_boolean()) return std::string(truth->get() ? "true" : "false");
+  const Setting* setting = FindSetting(name);
+  const bool takes_list = setting != nullptr && setting->form.ends_with(",...");
+  if (const auto* list = node.as_array(); list != nullptr && takes_list) {
+    return ListText(*list, name, path);
+  }
   return Fail(ErrorCode::kInvalidConfig,
-              fmt::format("{}: '{}' must be a text, a whole number, true or false.",
-                          Where(path, node), name));
+              fmt::format("{}: '{}' must be a text, a whole number, true or false{}.",
+                          Where(path, node), name, takes_list ? ", or a list of texts" : ""));
 }
 
 Result<std::string> MemberTableText(const toml::table& table, const std::string& path) {
@@ -141,9 +162,10 @@ Result<std::vector<FileSetting>> ReadTomlSettings(const std::string& text,
   std::vector<FileSetting> settings;
   for (const auto& [key, value] : parsed) {
     const std::string name(key.str());
-    Result<std::string> in_text = name == "members" && value.is_array()
-                                      ? MembersText(*value.as_array(), path)
-                                      : ScalarText(value, name, path);
+    const bool tables = name == "members" && value.is_array() &&
+                        (value.as_array()->empty() || !value.as_array()->front().is_string());
+    Result<std::string> in_text =
+        tables ? MembersText(*value.as_array(), path) : ScalarText(value, name, path);
     // An unknown key is the more useful complaint than the type of its value.
     if (!in_text && FindSetting(name) != nullptr) return std::unexpected(in_text.error());
     settings.push_back({name, in_text.value_or(""), Where(path, value)});

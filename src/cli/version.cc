@@ -15,8 +15,7 @@ namespace coterie::cli {
 void AddVersion(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("version", "Print the version.");
   const auto format = std::make_shared<OutputFormat>(OutputFormat::kText);
-  command->add_option("--output", *format, "text or json")
-      ->transform(CLI::CheckedTransformer(kOutputFormats));
+  AddOutput(*command, *format);
   command->callback([&run, format] {
     run = [format] {
       if (*format == OutputFormat::kJson) {

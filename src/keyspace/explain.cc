@@ -62,6 +62,24 @@ std::string ConcurrentWrites(Conflict conflict) {
   return "?";
 }
 
+/// SETNX and its like, which agree by ballots of a majority, whatever R and W are.
+std::string ConditionalCommands(const Promise& promise, const Quorums& quorums) {
+  const std::uint32_t majority = quorums.replicas / 2 + 1;
+  std::string text =
+      "SETNX, GETSET, GETDEL, SET with NX, XX or GET: linearizable against each other, at every "
+      "node, at any R and W; each sees the plain writes that ";
+  text += quorums.write >= majority
+              ? "were acknowledged before it began"
+              : fmt::format(
+                    "have spread to {} replicas, and may miss one that was just "
+                    "acknowledged",
+                    majority);
+  text += "; a plain write at the same time, or by a slower clock, wins or loses by its time";
+  if (promise.durability != Durability::kQuorumFsync)
+    text += "; a write that crashes take may be decided again";
+  return text;
+}
+
 Section ObservedInMerge(const Promise& promise, const Quorums& quorums) {
   Section section{"What a reader may observe", {}};
   const std::string sum = fmt::format("R + W = {} + {} {} N = {}", quorums.read, quorums.write,
@@ -78,6 +96,8 @@ Section ObservedInMerge(const Promise& promise, const Quorums& quorums) {
                           "what one command changes within a shard becomes visible together; no "
                           "order between shards"});
   section.rows.push_back({"concurrent writes", ConcurrentWrites(promise.conflict)});
+  if (promise.conflict == Conflict::kLww)
+    section.rows.push_back({"conditional commands", ConditionalCommands(promise, quorums)});
   section.rows.push_back({"in the end",
                           "replicas that have the same mutations hold the same "
                           "values (`coterie keyspace digest`)"});
@@ -193,6 +213,13 @@ Section Faults(const Promise& promise, const Quorums& quorums) {
       break;
     case Replication::kLeaderless:
       section.rows.push_back({"any node is lost", "no pause: any replica takes requests"});
+      if (promise.conflict == Conflict::kLww) {
+        section.rows.push_back(
+            {"conditional commands",
+             fmt::format("served on a side with {} of {}, whatever R and W are; else refused "
+                         "(COT-1013)",
+                         std::max(quorums.write, quorums.replicas / 2 + 1), quorums.replicas)});
+      }
       section.rows.push_back(
           {"a clock is wrong",
            promise.conflict == Conflict::kSiblings

@@ -141,6 +141,27 @@ TEST(Explain, OverlapDecidesWhatAReaderSees) {
   EXPECT_EQ(*AnswerTo(Explain(promise), "writes survive"), "1 replica lost");
 }
 
+// What conditional commands of an lww keyspace see of plain writes follows from W; nobody else
+// speaks of them.
+TEST(Explain, ConditionalCommandsUnderLww) {
+  Promise promise{.name = "x",
+                  .replication = Replication::kLeaderless,
+                  .replicas = 3,
+                  .read = 1,
+                  .write = 1,
+                  .conflict = Conflict::kLww,
+                  .shards = 16};
+  const auto says = [&](std::string_view text) {
+    return AnswerTo(Explain(promise), "conditional commands")->contains(text);
+  };
+  EXPECT_TRUE(says("linearizable against each other"));
+  EXPECT_TRUE(says("may miss one that was just acknowledged"));
+  promise.write = 2;
+  EXPECT_TRUE(says("were acknowledged before it began"));
+  promise.conflict = Conflict::kCrdt;
+  EXPECT_EQ(AnswerTo(Explain(promise), "conditional commands"), nullptr);
+}
+
 // What a crash can take follows from the durability and W.
 TEST(Explain, LossesInCrashes) {
   Promise promise{.name = "x",

@@ -26,6 +26,15 @@ void GrpcMethods::Streaming(std::string path, StreamHandler handler) {
   COT_ASSERT(fresh);
 }
 
+bool GrpcMethods::HasService(std::string_view service) const {
+  const std::string prefix = "/" + std::string(service) + "/";
+  const auto in = [&](const auto& methods) {
+    const auto at = methods.lower_bound(prefix);
+    return at != methods.end() && at->first.starts_with(prefix);
+  };
+  return in(unary_) || in(streaming_);
+}
+
 const UnaryHandler* GrpcMethods::FindUnary(std::string_view path) const {
   const auto found = unary_.find(path);
   return found == unary_.end() ? nullptr : &found->second;

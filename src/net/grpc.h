@@ -44,11 +44,25 @@ using GrpcReply = std::expected<std::string, GrpcStatus>;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+/// A unary answer that is too large to be held whole: its message in parts. The handler then
+/// answers with an empty string, which is not sent.
+class GrpcParts {
+ public:
+  virtual ~GrpcParts() = default;
+  /// The message has `bytes` bytes, at most 4 GiB, all of which follow. Once, before the first
+  /// part.
+  virtual void Begin(std::size_t bytes) = 0;
+  /// Queues a part; answers when there is room for the next. False: the client has taken nothing
+  /// for `patience`; the handler must end with an error, which ends the stream.
+  virtual runtime::Task<bool> Part(std::string bytes, Duration patience) = 0;
+};
+
 /// What a handler may know of its call. Valid while the handler's frame lives.
 struct GrpcContext {
   Instant deadline = Instant::max();  ///< from grpc-timeout
   std::string_view path;
   const Headers* headers = nullptr;  ///< lower-case names
+  GrpcParts* parts = nullptr;        ///< of unary calls; nullptr: answers are taken whole
   /// The first value of a header, or "".
   std::string_view Header(std::string_view name) const;
 };
@@ -64,6 +78,9 @@ class GrpcStream {
   /// Queues a message; answers when the stream's send buffer is under its bound again
   /// (back-pressure by the HTTP/2 window).
   virtual runtime::Task<void> Send(std::string message) = 0;
+  /// Answers when a message may be made, and about how large it should be: the connection's queues
+  /// are under their bound, or this stream's client takes what is sent.
+  virtual runtime::Task<std::size_t> Room() = 0;
   /// Bytes queued and not yet taken by the transport.
   virtual std::size_t buffered() const = 0;
 };
@@ -80,6 +97,8 @@ class GrpcMethods {
   void Streaming(std::string path, StreamHandler handler);
   const UnaryHandler* FindUnary(std::string_view path) const;
   const StreamHandler* FindStreaming(std::string_view path) const;
+  /// Whether any method is of this service ("etcdserverpb.KV").
+  bool HasService(std::string_view service) const;
 
  private:
   std::map<std::string, UnaryHandler, std::less<>> unary_;

@@ -40,6 +40,7 @@ class Http2ClientChannel final : public GrpcChannel, private ByteProtocol, priva
   void OnRemoteEnded(Http2Stream& stream) override;
   void OnSent(Http2Stream& stream) override;
   void OnClosed(Http2Stream& stream, std::uint32_t error) override;
+  void OnWindow(Http2Stream&) override {}
   void OnGoaway() override { goaway_ = true; }
 
   runtime::Task<void> RunTransport();

@@ -107,12 +107,15 @@ TEST_F(Grpc, ErrorsCarryCodeAndAnyMessage) {
   auto channel = Connect();
   std::optional<GrpcReply> failed;
   std::optional<GrpcReply> unknown;
+  std::optional<GrpcReply> no_service;
   std::optional<GrpcReply> large;
+  Call(channel.get(), "/no.Such/None", "", &no_service);
   Call(channel.get(), "/t.T/Fail", "100% \xc3\xa9\n", &failed);
   Call(channel.get(), "/t.T/None", "", &unknown);
   Call(channel.get(), "/t.T/Echo", std::string((2u << 20) + 1, 'x'), &large);
   Run(100ms);
-  ASSERT_TRUE(failed && unknown && large);
+  ASSERT_TRUE(failed && unknown && no_service && large);
+  EXPECT_EQ(no_service->error().message, "unknown service no.Such");
   EXPECT_EQ(failed->error().code, GrpcCode::kFailedPrecondition);
   EXPECT_EQ(failed->error().message, "no: 100% \xc3\xa9\n");
   EXPECT_EQ(unknown->error().code, GrpcCode::kUnimplemented);
@@ -252,6 +255,21 @@ TEST_F(Grpc, SlowReaderHoldsTheSenderBack) {
   EXPECT_LE(service_.flood_buffered_max, limits.stream_send_buffer_max + 100'005);
 }
 
+// A large answer is made in parts as the client reads it, and is one message to the client.
+TEST_F(Grpc, AnswerInParts) {
+  StartServer();
+  auto channel = Connect();
+  std::optional<GrpcReply> reply, none;
+  Call(channel.get(), "/t.T/Parts", "5000", &reply);
+  Call(channel.get(), "/t.T/Parts", "0", &none);
+  Run(1s);
+  ASSERT_TRUE(reply && *reply);
+  EXPECT_EQ(**reply, std::string(5'000'000, 'p'));
+  ASSERT_TRUE(none && *none);
+  EXPECT_EQ(**none, "");
+  EXPECT_EQ(service_.alive, 0);
+}
+
 // A handler that does not receive stops the client, and gets every message in the end.
 TEST_F(Grpc, SlowHandlerHoldsTheClientBack) {
   StartServer();
@@ -269,7 +287,7 @@ TEST_F(Grpc, SlowHandlerHoldsTheClientBack) {
   EXPECT_EQ(messages, std::vector<std::string>{"100"});
 }
 
-TEST_F(Grpc, CallsOverTheStreamLimitWaitTheirTurn) {
+TEST_F(Grpc, CallsOverTheStreamLimitAreTold) {
   HttpLimits limits;
   limits.streams_max = 3;
   StartServer(limits);
@@ -279,8 +297,14 @@ TEST_F(Grpc, CallsOverTheStreamLimitWaitTheirTurn) {
   Run(1s);
   EXPECT_EQ(service_.alive, 3);
   Run(60s);
-  for (auto& reply : replies) EXPECT_TRUE(reply && *reply);
-  EXPECT_EQ(service_.started, 10);
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    ASSERT_TRUE(replies[i]);
+    EXPECT_EQ(replies[i]->has_value(), i < 3) << i;
+    if (i < 3) continue;
+    EXPECT_EQ(replies[i]->error().code, GrpcCode::kResourceExhausted);
+    EXPECT_TRUE(replies[i]->error().message.starts_with("COT-3005")) << replies[i]->error().message;
+  }
+  EXPECT_EQ(service_.started, 3);
 }
 
 Task<void> DrainInto(HttpServer* server, Instant deadline, bool* done) {

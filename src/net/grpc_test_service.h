@@ -22,6 +22,9 @@ class TestService {
     methods_.Unary("/t.T/Fail", [](const GrpcContext&, std::string request) {
       return Failing(std::move(request));
     });
+    methods_.Unary("/t.T/Parts", [this](const GrpcContext& context, std::string request) {
+      return Parts(this, context.parts, std::stoul(request));
+    });
     methods_.Unary("/t.T/Slow", [this](const GrpcContext&, std::string) { return Slow(this); });
     methods_.Streaming("/t.T/Count", [](GrpcStream& stream) { return Count(&stream); });
     methods_.Streaming("/t.T/Flood", [this](GrpcStream& stream) { return Flood(this, &stream); });
@@ -40,6 +43,16 @@ class TestService {
   static Task<GrpcReply> Echo(std::string request) { co_return request; }
   static Task<GrpcReply> Failing(std::string request) {
     co_return std::unexpected(GrpcStatus{GrpcCode::kFailedPrecondition, "no: " + request});
+  }
+  /// 1000 bytes a part; gives up after a minute without progress.
+  static Task<GrpcReply> Parts(TestService* self, GrpcParts* parts, std::size_t count) {
+    const Canary canary(&self->alive);
+    parts->Begin(count * 1000);
+    for (std::size_t i = 0; i < count; ++i) {
+      const bool more = co_await parts->Part(std::string(1000, 'p'), 60s);
+      if (!more) co_return std::unexpected(GrpcStatus{GrpcCode::kAborted, "not read"});
+    }
+    co_return "";
   }
   static Task<GrpcReply> Slow(TestService* self) {
     const Canary canary(&self->alive);

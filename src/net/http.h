@@ -34,11 +34,12 @@ struct HttpLimits {
   std::size_t message_bytes_max = 2u
                                   << 20;  ///< one gRPC request message; over it kResourceExhausted
   std::size_t body_bytes_max = 2u << 20;  ///< one HTTP/1.1 body
-  std::size_t header_bytes_max = 64u << 10;       ///< decoded headers of one request
-  std::size_t streams_max = 1024;                 ///< open at once per connection
+  std::size_t header_bytes_max = 64u << 10;  ///< decoded headers of one request
+  std::size_t streams_max = 16384;  ///< open at once per connection; over it kResourceExhausted
   std::size_t stream_send_buffer_max = 1u << 20;  ///< queued per streaming call before Send waits
   std::size_t connection_send_buffer_max =
-      16u << 20;  ///< past it no handler starts; a stuck peer is not read
+      16u
+      << 20;  ///< past it, of streams that are read: no handler starts, a stuck peer is not read
   std::size_t connection_receive_buffer_max = 64u << 20;  ///< requests held, whole or in part
   std::size_t connections_max = 10000;
   Duration handshake_timeout = 10s;          ///< from accept to the first request or preface

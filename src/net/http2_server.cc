@@ -12,11 +12,14 @@ constexpr std::size_t kWriteBytes = 256u << 10;
 constexpr std::size_t kPooledCallsMax = 256;
 // Frames that wait for a peer that does not read; past it the peer is not read either.
 constexpr std::size_t kQueuedFramesMax = 4096;
+// Announced beyond the bound: clients wait in silence for ever at what is announced, and are told
+// an error at the bound.
+constexpr std::size_t kStreamsHeadroom = 1024;
 
 Http2Options OptionsOf(const HttpLimits& limits) {
   Http2Options options;
   options.server = true;
-  options.streams_max = limits.streams_max;
+  options.streams_max = limits.streams_max + kStreamsHeadroom;
   options.header_bytes_max = limits.header_bytes_max;
   return options;
 }
@@ -87,7 +90,7 @@ void Http2ServerConnection::StartReady() {
 }
 
 Http2Stream* Http2ServerConnection::OnOpened(std::int32_t) {
-  if (draining_ || running_ >= shared_.limits.streams_max) return nullptr;
+  if (draining_ || running_ >= shared_.limits.streams_max + kStreamsHeadroom) return nullptr;
   std::unique_ptr<ServerCall> call;
   if (pool_.empty()) {
     call = std::make_unique<ServerCall>(*this);
@@ -111,6 +114,8 @@ void Http2ServerConnection::OnBytes(Http2Stream& stream, std::string_view bytes)
 void Http2ServerConnection::OnRemoteEnded(Http2Stream& stream) { CallOf(stream).OnRemoteEnded(); }
 
 void Http2ServerConnection::OnSent(Http2Stream& stream) { CallOf(stream).OnSent(); }
+
+void Http2ServerConnection::OnWindow(Http2Stream& stream) { CallOf(stream).OnWindow(); }
 
 void Http2ServerConnection::OnClosed(Http2Stream& stream, std::uint32_t) {
   COT_ASSERT(open_count_ > 0);

@@ -61,11 +61,19 @@ class Http2ServerConnection final : public ByteProtocol, private Http2Events {
   void OnBytes(Http2Stream& stream, std::string_view bytes) override;
   void OnRemoteEnded(Http2Stream& stream) override;
   void OnSent(Http2Stream& stream) override;
+  void OnWindow(Http2Stream& stream) override;
   void OnClosed(Http2Stream& stream, std::uint32_t error) override;
   void OnGoaway() override {}
 
+  /// Of the bound on what is sent: so often as much may wait for streams that nobody reads.
+  static constexpr std::size_t kUnreadMax = 16;
+
   void Flush() { flush_(); }
-  bool OverSendBound() const { return queued_bytes_ > shared_.limits.connection_send_buffer_max; }
+  std::size_t SendBound() const { return shared_.limits.connection_send_buffer_max; }
+  /// What waits for streams that nobody reads does not count: the others go on.
+  bool OverSendBound() const {
+    return moving_bytes_ > SendBound() || queued_bytes_ / kUnreadMax > SendBound();
+  }
   void StartReady();
 
   ServerShared& shared_;
@@ -74,6 +82,7 @@ class Http2ServerConnection final : public ByteProtocol, private Http2Events {
   std::size_t open_count_ = 0;
   std::size_t running_ = 0;
   std::size_t queued_bytes_ = 0;
+  std::size_t moving_bytes_ = 0;  // of them, those whose stream's window is open
   std::size_t held_bytes_ = 0;
   bool draining_ = false;
   bool ended_ = false;  // nothing is read or started any more

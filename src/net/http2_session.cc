@@ -110,6 +110,7 @@ void Http2Stream::ResetStream() {
   trailers = {};
   headers_sent = remote_ended = local_ended = deferred_ = head_seen_ = false;
   unconsumed = 0;
+  working = false;
 }
 
 bool Http2Session::Rate::Take(Instant now) {
@@ -172,7 +173,12 @@ struct Http2Session::Callbacks {
           self.Calm();
         break;
       case NGHTTP2_RST_STREAM:
-        if (self.options_.server && !self.resets_.Take(self.now_)) self.Calm();
+        OnReset(self, StreamOf(session, frame->hd.stream_id));
+        break;
+      case NGHTTP2_WINDOW_UPDATE:
+        if (Http2Stream* stream = StreamOf(session, frame->hd.stream_id)) {
+          self.events_.OnWindow(*stream);
+        }
         break;
       case NGHTTP2_GOAWAY:
         self.events_.OnGoaway();
@@ -181,6 +187,13 @@ struct Http2Session::Callbacks {
         break;
     }
     return 0;
+  }
+
+  // Clients cancel as a habit, and what has its answer, or was never started, costs no more than a
+  // call that ends by itself.
+  static void OnReset(Http2Session& self, const Http2Stream* stream) {
+    const bool wasteful = stream != nullptr && stream->working && !stream->headers_sent;
+    if (self.options_.server && wasteful && !self.resets_.Take(self.now_)) self.Calm();
   }
 
   static int OnMessageFrame(Http2Session& self, Http2Stream* stream, const nghttp2_frame& frame) {
@@ -232,10 +245,11 @@ struct Http2Session::Callbacks {
     Http2Session& self = Self(user);
     const bool message = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
     if (!message) return 0;
+    Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
+    if (stream != nullptr && self.WindowShut(*stream)) self.events_.OnWindow(*stream);
     // Pings are cheap beside calls: a peer that is being served may ping as it likes.
     self.pings_.tokens = self.pings_.burst;
     if (!self.options_.server || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-    Http2Stream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr || stream->remote_ended) return 0;
     // A complete answer before the request's end: ask the client to stop sending [RFC 9113 §8.1].
     nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
@@ -430,6 +444,10 @@ void Http2Session::Forget(Http2Stream& stream) {
   if (stream.unconsumed > 0) nghttp2_session_consume_connection(session_, stream.unconsumed);
   stream.unconsumed = 0;
   nghttp2_session_set_stream_user_data(session_, stream.id, nullptr);
+}
+
+bool Http2Session::WindowShut(const Http2Stream& stream) const {
+  return nghttp2_session_get_stream_remote_window_size(session_, stream.id) <= 0;
 }
 
 void Http2Session::Consume(Http2Stream& stream, std::size_t bytes) {

@@ -62,6 +62,7 @@ class Http2Stream : public runtime::ListNode {
   bool remote_ended = false;
   bool local_ended = false;    ///< END_STREAM or RST_STREAM is submitted
   std::size_t unconsumed = 0;  ///< bytes received and not yet given back to the windows
+  bool working = false;        ///< a reset before our HEADERS throws work away
 
  protected:
   /// Back to a fresh stream, for pools. Requires: not linked.
@@ -87,6 +88,8 @@ class Http2Events {
   virtual void OnRemoteEnded(Http2Stream& stream) = 0;
   /// Some of `out` was taken by the transport.
   virtual void OnSent(Http2Stream& stream) = 0;
+  /// The peer opened the stream's window further, or it is shut now.
+  virtual void OnWindow(Http2Stream& stream) = 0;
   /// The stream is gone, with an HTTP/2 error code (0: regular end). Not used by the session again.
   virtual void OnClosed(Http2Stream& stream, std::uint32_t error) = 0;
   /// The peer will accept no new streams.
@@ -98,7 +101,7 @@ class Http2Events {
 
 struct Http2Options {
   bool server = true;
-  std::size_t streams_max = 1024;
+  std::size_t streams_max = 1024;  ///< announced
   std::size_t header_bytes_max = 64u << 10;
   std::uint32_t stream_window = 1u << 20;
   std::uint32_t connection_window = 16u << 20;
@@ -112,8 +115,8 @@ struct HeaderField {
 };
 
 /// HTTP/2 as a codec: bytes in, bytes out, no I/O and no clock. Bounds what a peer may cost: header
-/// bytes, streams, and the rate of RST_STREAM, PING and SETTINGS (past it: GOAWAY
-/// ENHANCE_YOUR_CALM).
+/// bytes, streams, and the rate of PING, of SETTINGS, and of RST_STREAM on calls that are being
+/// worked on and have no answer yet (past it: GOAWAY ENHANCE_YOUR_CALM).
 class Http2Session {
  public:
   Http2Session(const Http2Options& options, Http2Events& events);
@@ -140,6 +143,8 @@ class Http2Session {
   void Reset(Http2Stream& stream, Http2Error error);
   /// Cuts the tie: events of this stream are no longer reported. For owners that destroy it early.
   void Forget(Http2Stream& stream);
+  /// The peer takes nothing more of this stream for now, whatever else it takes.
+  bool WindowShut(const Http2Stream& stream) const;
   /// Gives received bytes back to the stream's and the connection's windows.
   void Consume(Http2Stream& stream, std::size_t bytes);
   /// No new streams from now on; the open ones finish.
@@ -172,7 +177,7 @@ class Http2Session {
   std::size_t produced_max_ = 0;
   Instant now_{};
   bool doomed_ = false;
-  Rate resets_{1000, 200};
+  Rate resets_{10000, 2000};
   Rate pings_{1000, 100};
   Rate settings_{100, 10};
   std::uint64_t pings_answered_ = 0;

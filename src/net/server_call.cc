@@ -12,6 +12,8 @@ namespace {
 
 constexpr HeaderField kGrpcHead[] = {{":status", "200", true},
                                      {"content-type", "application/grpc", true}};
+// What a stream may make while its connection holds too much: less than any window it starts with.
+constexpr std::size_t kRoomMin = 16u << 10;
 // A pooled call keeps its buffers up to this size.
 constexpr std::size_t kPooledBytesMax = 16u << 10;
 
@@ -19,16 +21,25 @@ bool IsGrpc(std::string_view content_type) {
   constexpr std::string_view kGrpc = "application/grpc";
   if (!content_type.starts_with(kGrpc)) return false;
   const std::string_view rest = content_type.substr(kGrpc.size());
-  return rest.empty() || rest == "+proto" || rest.front() == ';' || rest.starts_with("+proto;");
+  return rest.empty() || rest.front() == '+' || rest.front() == ';';
 }
 
-GrpcStatus UnknownMethod(std::string_view path) {
+/// The answer names the format that the request named, as gRPC's own servers do.
+std::string_view AnswerType(std::string_view content_type) {
+  return content_type.substr(0, content_type.find(';'));
+}
+
+GrpcStatus UnknownMethod(const GrpcMethods& methods, std::string_view path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string_view::npos || slash == 0) {
     return {GrpcCode::kUnimplemented, fmt::format("malformed method name: \"{}\"", path)};
   }
-  return {GrpcCode::kUnimplemented, fmt::format("unknown method {} for service {}",
-                                                path.substr(slash + 1), path.substr(1, slash - 1))};
+  const std::string_view service = path.substr(1, slash - 1);
+  if (!methods.HasService(service)) {
+    return {GrpcCode::kUnimplemented, fmt::format("unknown service {}", service)};
+  }
+  return {GrpcCode::kUnimplemented,
+          fmt::format("unknown method {} for service {}", path.substr(slash + 1), service)};
 }
 
 }  // namespace
@@ -73,7 +84,16 @@ void ServerCall::ClassifyGrpc() {
   if (head.method != "POST") return RefuseHttp(405, "gRPC calls are POST requests\n");
   unary_ = connection_.shared_.methods.FindUnary(head.path);
   if (unary_ == nullptr) streaming_ = connection_.shared_.methods.FindStreaming(head.path);
-  if (unary_ == nullptr && streaming_ == nullptr) return Refuse(UnknownMethod(head.path));
+  if (unary_ == nullptr && streaming_ == nullptr) {
+    return Refuse(UnknownMethod(connection_.shared_.methods, head.path));
+  }
+  if (connection_.open_count_ > connection_.shared_.limits.streams_max) {
+    return Refuse(
+        {GrpcCode::kResourceExhausted,
+         fmt::format("{}: {} on this connection at most. {}", CodeText(ErrorCode::kTooManyStreams),
+                     connection_.shared_.limits.streams_max,
+                     InfoOf(ErrorCode::kTooManyStreams).hint)});
+  }
   if (head.timeout_malformed) return Refuse({GrpcCode::kInternal, "malformed grpc-timeout"});
   if (!head.encoding.empty() && head.encoding != "identity") {
     return Refuse({GrpcCode::kUnimplemented,
@@ -83,6 +103,7 @@ void ServerCall::ClassifyGrpc() {
   context_.path = head.path;
   context_.headers = &head.headers;
   context_.deadline = Instant::max();
+  context_.parts = unary_ != nullptr ? this : nullptr;
   if (head.timeout) {
     const Instant now = connection_.shared_.world.Now();
     if (*head.timeout < Instant::max() - now) {
@@ -188,6 +209,7 @@ void ServerCall::Start() {
     Held(0);
   }
   ++connection_.running_;
+  working = true;
   frame_.resume();
 }
 
@@ -255,16 +277,57 @@ runtime::Task<void> ServerCall::Send(std::string message) {
   while (MustWait()) co_await room_.Wait();
 }
 
-void ServerCall::OnSent() {
-  Account();
-  if (!MustWait()) room_.NotifyAll();
+runtime::Task<std::size_t> ServerCall::Room() {
+  const auto crowded = [this] { return connection_.queued_bytes_ > connection_.SendBound(); };
+  while (MustWait() || (crowded() && Shut())) co_await room_.Wait();
+  if (!crowded()) co_return connection_.shared_.limits.stream_send_buffer_max;
+  co_return std::max(kRoomMin, connection_.SendBound() / connection_.open_count_);
 }
 
-/// A stream with nothing queued may always queue one message: only its own progress wakes it.
+void ServerCall::OnSent() {
+  Account();
+  room_.NotifyAll();
+}
+
+void ServerCall::OnWindow() {
+  Account();
+  room_.NotifyAll();
+}
+
+bool ServerCall::Shut() const { return headers_sent && connection_.session_.WindowShut(*this); }
+
+/// A stream with nothing queued may always queue one message: only its own progress wakes it. While
+/// the connection holds too much, each of its streams may hold its share.
 bool ServerCall::MustWait() const {
   if (out.bytes() == 0) return false;
   return out.bytes() > connection_.shared_.limits.stream_send_buffer_max ||
-         connection_.OverSendBound();
+         (connection_.queued_bytes_ > connection_.SendBound() &&
+          out.bytes() > connection_.SendBound() / connection_.open_count_);
+}
+
+void ServerCall::Begin(std::size_t bytes) {
+  COT_ASSERT(!headers_sent);
+  COT_ASSERT(bytes <= UINT32_MAX);
+  parts_left_ = bytes;
+  SendHead();
+  std::string prefix(kGrpcPrefixBytes, '\0');
+  StoreGrpcPrefix(prefix.data(), static_cast<std::uint32_t>(bytes));
+  out.PushRaw(std::move(prefix));
+}
+
+runtime::Task<bool> ServerCall::Part(std::string bytes, Duration patience) {
+  COT_ASSERT(parts_left_ && bytes.size() <= *parts_left_);
+  *parts_left_ -= bytes.size();
+  out.PushRaw(std::move(bytes));
+  Account();
+  connection_.session_.ResumeSending(*this);
+  connection_.Flush();
+  while (MustWait()) {
+    const Instant give_up = connection_.shared_.world.Now() + patience;
+    const bool moved = co_await room_.WaitUntil(give_up);
+    if (!moved) co_return false;
+  }
+  co_return true;
 }
 
 void ServerCall::OnDeadline() {
@@ -273,7 +336,11 @@ void ServerCall::OnDeadline() {
 
 // ---- answering --------------------------------------------------------------------------------
 
-void ServerCall::SendHead() { connection_.session_.Respond(*this, kGrpcHead, true); }
+void ServerCall::SendHead() {
+  const HeaderField fields[] = {kGrpcHead[0], {"content-type", AnswerType(head.content_type)}};
+  const bool plain = fields[1].value == kGrpcHead[1].value;
+  connection_.session_.Respond(*this, plain ? kGrpcHead : fields, true);
+}
 
 void ServerCall::Finish(GrpcStatus status) {
   COT_ASSERT(!finished_);
@@ -282,8 +349,10 @@ void ServerCall::Finish(GrpcStatus status) {
   if (!headers_sent && status.code != GrpcCode::kOk) {
     const std::string code = fmt::format("{}", static_cast<int>(status.code));
     const std::string message = PercentEncode(status.message);
-    const HeaderField fields[] = {
-        kGrpcHead[0], kGrpcHead[1], {"grpc-status", code}, {"grpc-message", message}};
+    const HeaderField fields[] = {kGrpcHead[0],
+                                  {"content-type", AnswerType(head.content_type)},
+                                  {"grpc-status", code},
+                                  {"grpc-message", message}};
     connection_.session_.Respond(*this, std::span(fields, message.empty() ? 3 : 4), false);
   } else {
     if (!headers_sent) SendHead();
@@ -295,6 +364,17 @@ void ServerCall::Finish(GrpcStatus status) {
 }
 
 void ServerCall::FinishUnary(GrpcReply reply) {
+  if (parts_left_) {
+    COT_ASSERT(!reply || *parts_left_ == 0);
+    if (reply) return Finish({});
+    // A message that ends early is no message.
+    finished_ = true;
+    connection_.shared_.world.executor().Disarm(deadline_);
+    out.Clear();
+    Account();
+    connection_.session_.Reset(*this, Http2Error::kCancel);
+    return connection_.Flush();
+  }
   if (!reply) return Finish(std::move(reply.error()));
   out.PushMessage(std::move(*reply));
   Account();
@@ -343,6 +423,11 @@ void ServerCall::Account() {
   COT_ASSERT(connection_.queued_bytes_ >= accounted_);
   connection_.queued_bytes_ -= accounted_;
   accounted_ = out.bytes();
+  const std::size_t moving = out.bytes() == 0 || Shut() ? 0 : out.bytes();
+  connection_.moving_bytes_ += moving;
+  COT_ASSERT(connection_.moving_bytes_ >= moving_);
+  connection_.moving_bytes_ -= moving_;
+  moving_ = moving;
 }
 
 void ServerCall::Held(std::size_t bytes) {
@@ -361,6 +446,7 @@ void ServerCall::Recycle() {
   held_whole_ = 0;
   kind_ = Kind::kUndecided;
   finished_ = request_whole_ = false;
+  parts_left_.reset();
   unary_ = nullptr;
   streaming_ = nullptr;
   context_ = {};

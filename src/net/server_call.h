@@ -11,7 +11,7 @@
 namespace coterie::net {
 
 /// One request on an HTTP/2 connection, from its head until its stream has closed. Pooled.
-class ServerCall final : public Http2Stream, public GrpcStream {
+class ServerCall final : public Http2Stream, public GrpcStream, private GrpcParts {
  public:
   explicit ServerCall(Http2ServerConnection& connection);
   ~ServerCall() override;
@@ -20,6 +20,7 @@ class ServerCall final : public Http2Stream, public GrpcStream {
   const GrpcContext& context() const override { return context_; }
   runtime::Task<std::optional<std::string>> Receive() override;
   runtime::Task<void> Send(std::string message) override;
+  runtime::Task<std::size_t> Room() override;
   std::size_t buffered() const override { return out.bytes(); }
 
   // From the connection.
@@ -27,6 +28,7 @@ class ServerCall final : public Http2Stream, public GrpcStream {
   void OnBytes(std::string_view bytes);
   void OnRemoteEnded();
   void OnSent();
+  void OnWindow();
   /// Runs the handler until its first suspension. Requires: readied and not yet started.
   void Start();
   /// Destroys the handler's frame, if it runs.
@@ -56,7 +58,10 @@ class ServerCall final : public Http2Stream, public GrpcStream {
   static HandlerFrame RunStreaming(ServerCall* call);
   static HandlerFrame RunHttp(ServerCall* call, HttpRequest request);
 
-  void Classify();
+  // GrpcParts, for unary handlers.
+  void Begin(std::size_t bytes) override;
+  runtime::Task<bool> Part(std::string bytes, Duration patience) override;
+
   void ClassifyGrpc();
   void OnGrpcBytes(std::string_view bytes);
   void Ready();
@@ -69,17 +74,21 @@ class ServerCall final : public Http2Stream, public GrpcStream {
   void RefuseHttp(int status, std::string body);
   void SendHead();
   bool MustWait() const;
+  /// Whether the client takes nothing of this stream though it may take others'.
+  bool Shut() const;
   void FrameEnded();
   void Account();
   void Held(std::size_t bytes);
 
   Http2ServerConnection& connection_;
   Kind kind_ = Kind::kUndecided;
-  bool finished_ = false;       // the answer's end is queued
-  bool request_whole_ = false;  // unary: the one message is there
-  std::size_t accounted_ = 0;   // of out.bytes(), in the connection's queued_bytes_
-  std::size_t held_ = 0;        // in the connection's held_bytes_
-  std::size_t held_whole_ = 0;  // of them, in whole messages
+  bool finished_ = false;                    // the answer's end is queued
+  bool request_whole_ = false;               // unary: the one message is there
+  std::size_t accounted_ = 0;                // of out.bytes(), in the connection's queued_bytes_
+  std::size_t moving_ = 0;                   // of them, in the connection's moving_bytes_
+  std::optional<std::uint64_t> parts_left_;  // of an answer in parts: bytes that must follow
+  std::size_t held_ = 0;                     // in the connection's held_bytes_
+  std::size_t held_whole_ = 0;               // of them, in whole messages
   const UnaryHandler* unary_ = nullptr;
   const StreamHandler* streaming_ = nullptr;
   GrpcContext context_;

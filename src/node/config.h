@@ -56,6 +56,7 @@ struct NodeConfig {
   Duration election_timeout = 1000ms;
   Duration request_timeout = 7s;  ///< of a write without a deadline of its own
   std::size_t request_bytes_max = 1536u << 10;
+  Duration watch_progress_interval = std::chrono::minutes(10);  ///< of the etcd door's watchers
   std::uint64_t wal_segment_bytes = 16u << 20;
   std::uint64_t log_entries_kept = 5000;  ///< after a snapshot, for followers that lag
   std::uint64_t snapshot_every_entries = 100000;

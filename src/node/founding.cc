@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "coterie/peer.pb.h"
@@ -43,6 +44,22 @@ runtime::Task<Result<std::string>> AnswerAsFounder(const NodeConfig* config, std
   peer::FoundingReply reply;
   reply.set_cluster_id(drawn);
   co_return reply.SerializeAsString();
+}
+
+/// nullopt: no answer yet. Errors: as FoundCluster.
+runtime::Task<Result<std::optional<peer::FoundingReply>>> AskFounder(runtime::World* world,
+                                                                     const NodeConfig* config,
+                                                                     runtime::Address to,
+                                                                     std::string body) {
+  const Instant deadline = world->Now() + kAnswerPatience;
+  auto answer = co_await runtime::WithDeadline(
+      world->executor(), AskAsGuest(world, to, config->cluster, Method::kFounding, body), deadline);
+  if (answer && !*answer && IsFinal(answer->error())) {
+    co_return std::unexpected(std::move(answer->error()));
+  }
+  peer::FoundingReply reply;
+  if (!answer || !*answer || !reply.ParseFromString(**answer)) co_return std::nullopt;
+  co_return std::move(reply);
 }
 
 }  // namespace
@@ -99,19 +116,12 @@ runtime::Task<Result<std::uint64_t>> FoundCluster(runtime::World* world, const N
     for (std::size_t i = 0; i < round; ++i) {
       const runtime::Address to = pending.front();
       pending.pop_front();
-      const Instant deadline = world->Now() + kAnswerPatience;
-      auto answer = co_await runtime::WithDeadline(
-          world->executor(), AskAsGuest(world, to, config->cluster, Method::kFounding, body),
-          deadline);
-      if (answer && !*answer && IsFinal(answer->error())) {
-        co_return std::unexpected(std::move(answer->error()));
-      }
-      peer::FoundingReply reply;
-      const bool heard = answer && *answer && reply.ParseFromString(**answer);
+      COT_CO_ASSIGN(const auto heard, co_await AskFounder(world, config, to, body));
       if (!heard) {
         pending.push_back(to);
         continue;
       }
+      const peer::FoundingReply& reply = *heard;
       if (!reply.begun()) {
         if (founder_at[to] == founders.front()) proposed = reply.cluster_id();
         continue;

@@ -37,6 +37,7 @@ class KvGroup final : public KvKeyspace {
   std::vector<Member> members() const override;
   runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
   runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
+  std::vector<std::int64_t> LeasesByEnd() override { return leases_->ByEnd(); }
 
  private:
   KvGroup(runtime::World& world, std::uint64_t cluster_id, Machines machines);

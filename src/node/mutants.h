@@ -21,6 +21,8 @@ enum class Mutant {
   kRenewAsDeposedLeader,    ///< a lease is renewed without asking whether this node still leads
   kFollowBeforeDurable,     ///< a new map's replicas start before a restart would find the map
   kRevokeAsDeposedLeader,   ///< a revocation decided by one leader is passed on to the next
+  kLeasesAnewAtElection,    ///< a new leader gives every lease its whole time again
+  kRenewUnheard,            ///< a renewal is the leader's alone: the others do not hear of it
 };
 extern Mutant active_mutant;
 }  // namespace coterie::node

@@ -358,6 +358,8 @@ runtime::Task<Result<std::int64_t>> Node::LeaseRenew(std::int64_t id, Instant de
   return parts_->groups->main().LeaseRenew(id, deadline);
 }
 
+std::vector<std::int64_t> Node::LeasesByEnd() { return parts_->groups->main().LeasesByEnd(); }
+
 runtime::Task<Result<std::int64_t>> Node::LeaseRemaining(std::int64_t id, Instant deadline) {
   return parts_->groups->main().LeaseRemaining(id, deadline);
 }
@@ -370,6 +372,19 @@ RaftReplica* Node::raft_replica(ShardId shard) {
 }
 Control& Node::control() { return *parts_->control; }
 std::uint16_t Node::incarnation() const { return parts_->identity.incarnation; }
+
+runtime::Task<Result<std::uint16_t>> Node::TakeIncarnation() {
+  Parts* const parts = parts_.get();
+  const NodeConfig& config = parts->config;
+  runtime::Disk& disk = parts->world.disk();
+  COT_CO_ASSIGN(auto newest, co_await ReadIdentity(disk, config.data_dir, config.cluster, config.id,
+                                                   parts->identity.name));
+  if (!newest) co_return Fail(ErrorCode::kCorruptState, config.data_dir + "/identity");
+  COT_CO_ASSIGN(
+      const Identity taken,
+      co_await BeginIncarnation(disk, config.data_dir, config.cluster, std::move(*newest)));
+  co_return taken.incarnation;
+}
 storage::WalShard Node::TakeJournal(ShardId place) { return parts_->groups->TakeJournal(place); }
 
 const NodeConfig& Node::config() const { return parts_->config; }

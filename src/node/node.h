@@ -43,6 +43,8 @@ class KvKeyspace {
   virtual runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) = 0;
   /// Seconds left by the leader's count, -1 if there is no such lease.
   virtual runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) = 0;
+  /// All leases, by this node's count of when they end, the soonest first.
+  virtual std::vector<std::int64_t> LeasesByEnd() = 0;
 };
 
 class RaftReplica;
@@ -77,6 +79,7 @@ class Node final : public KvKeyspace {
   std::vector<Member> members() const override;
   runtime::Task<Result<std::int64_t>> LeaseRenew(std::int64_t id, Instant deadline) override;
   runtime::Task<Result<std::int64_t>> LeaseRemaining(std::int64_t id, Instant deadline) override;
+  std::vector<std::int64_t> LeasesByEnd() override;
 
   /// This node's replica of a raft keyspace; nullptr: it has none, or the shard is not one's.
   KvKeyspace* kv(ShardId shard);
@@ -85,6 +88,9 @@ class Node final : public KvKeyspace {
   Control& control();
   /// Of this start of the node: no other start had it. For clock::MakeActor.
   std::uint16_t incarnation() const;
+  /// One that no start has had or will have: for who needs a second name within this one. Durable
+  /// when it answers. Error kInvalidConfig: there are none left; kIo.
+  runtime::Task<Result<std::uint16_t>> TakeIncarnation();
   /// What the WAL held at a place of a Journal's; moved out once.
   storage::WalShard TakeJournal(ShardId place);
 

@@ -31,12 +31,15 @@ enum class Method : std::uint32_t {
   kCells = 8,         ///< leaderless: whole cells, dot ranges, digests
   kRedisCommand = 9,  ///< a command passed to a node that can run it
   kPaxosKeys = 10,
-  kFounding = 20,  ///< a machine with a new data directory asks whether it may begin
+  kLeaseCounts = 16,  ///< how long the leader lets leases live
+  kSubscribers = 20,  ///< PUBLISH and PUBSUB: how many there are on the other node
+  kFounding = 24,     ///< a machine with a new data directory asks whether it may begin
 };
 
 /// Asked of one shard's replica: the call names the shard.
 constexpr bool IsShardMethod(Method method) {
-  return method >= Method::kForwardProposal && method <= Method::kSnapshotChunk;
+  return (method >= Method::kForwardProposal && method <= Method::kSnapshotChunk) ||
+         method == Method::kLeaseCounts;
 }
 
 }  // namespace coterie::node

@@ -16,6 +16,8 @@ std::string GroupDir(const NodeConfig& config, ShardId shard) {
 namespace {
 // Longer than one client alone takes from answer to answer: its next command carries the notice.
 constexpr Duration kCommitNoticeDelay = 1ms;
+// What a command adds to a client's request.
+constexpr std::size_t kCommandOverhead = 64u << 10;
 
 RaftReplicaOptions OptionsOf(const GroupHost& host, ShardId shard) {
   const NodeConfig& config = host.config;
@@ -25,6 +27,8 @@ RaftReplicaOptions OptionsOf(const GroupHost& host, ShardId shard) {
   options.raft.election_timeout = config.election_timeout;
   options.raft.heartbeat_interval = config.heartbeat_interval;
   options.raft.commit_notice_delay = kCommitNoticeDelay;
+  options.command_bytes_max =
+      std::max(options.command_bytes_max, config.request_bytes_max + kCommandOverhead);
   options.leader_patience = 3 * config.election_timeout;
   options.log_entries_kept = config.log_entries_kept;
   options.snapshot_every_entries = config.snapshot_every_entries;

@@ -1,5 +1,7 @@
 #include "node/raft_replica.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -14,6 +16,9 @@
 namespace coterie::node {
 
 namespace {
+// A request waits so long for the next leader, from when the last one was lost; an election takes
+// less.
+constexpr Duration kLeaderlessMax = 1s;
 // One turn applies about this much before other work gets its turn.
 constexpr std::size_t kApplyEntriesMax = 512;
 constexpr std::size_t kApplyBytesMax = 1u << 20;
@@ -21,6 +26,11 @@ constexpr std::size_t kApplyBytesMax = 1u << 20;
 constexpr std::size_t kGatheredMax = 64;
 constexpr Duration kGatheredFor = 5ms;
 constexpr Duration kQuietGroupLooks = 10s;
+
+std::string_view WordFor(raft::Role role) {
+  constexpr std::string_view kWords[] = {"follower", "pre-candidate", "candidate", "leader"};
+  return kWords[static_cast<std::size_t>(role)];
+}
 }  // namespace
 
 RaftReplica::RaftReplica(runtime::World& world, storage::Wal& wal, Transport& transport,
@@ -53,6 +63,7 @@ RaftReplica::~RaftReplica() {
 }
 
 void RaftReplica::Start() {
+  refused_from_ = world_.Now() + options_.leader_patience;
   transport_.OnShardCall(options_.shard, Method::kForwardProposal,
                          [this](NodeId from, std::string body, Instant deadline) {
                            return OnForwardProposal(from, std::move(body), deadline);
@@ -132,8 +143,15 @@ void RaftReplica::Pump() {
                          options_.shard.value, peer.value);
     }
     if (output.leadership_changed) {
-      world_.log().Info("raft", "term {} leader {} role {}", core_.term().value,
-                        core_.leader().value, static_cast<int>(core_.role()));
+      world_.log().Info(
+          "raft", "shard {}: {} in term {}, leader {}", options_.shard.value, WordFor(core_.role()),
+          core_.term().value,
+          core_.leader() == NodeId() ? "unknown" : fmt::to_string(core_.leader().value));
+      if (core_.leader() != NodeId()) {
+        refused_from_ = Instant::max();
+      } else if (refused_from_ == Instant::max()) {  // lost just now; later only terms change
+        refused_from_ = world_.Now() + kLeaderlessMax;
+      }
       leadership_changed_.NotifyAll();
     }
   }
@@ -317,9 +335,10 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> RaftReplica:
       if (!again) co_return std::unexpected(std::move(placed.error()));
     }
     // It did not happen and will not: try again while somebody may lead.
-    if (world_.Now() >= patience)
+    const Instant give_up = RefusedFrom(patience);
+    if (world_.Now() >= give_up)
       co_return Fail(ErrorCode::kNoLeader, "no leader to pass the command to");
-    const Instant pause = std::min(patience, world_.Now() + 50ms);
+    const Instant pause = std::min(give_up, world_.Now() + 50ms);
     co_await leadership_changed_.WaitUntil(pause);
   }
 }

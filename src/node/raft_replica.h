@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -28,7 +29,7 @@ struct RaftReplicaOptions {
   raft::Config raft;
   std::size_t command_bytes_max = 4u << 20;
   std::size_t proposals_max = 65536;  ///< waiting at once; over it kOverloaded
-  Duration leader_patience = 3s;      ///< how long a request waits for a leader to be known
+  Duration leader_patience = 3s;      ///< how long a request waits for a leader that answers
   std::uint64_t log_entries_kept = 5000;
   std::uint64_t snapshot_every_entries = 50000;
   std::size_t log_bytes_max = 64u << 20;  ///< in memory; over it the log is cut earlier
@@ -139,6 +140,11 @@ class RaftReplica final : public Replica {
   /// Whether `message` denies an entry that is committed here: no leader of a sound group does.
   bool Contradicts(const raft::Message& message) const;
   bool leading() const { return core_.role() == raft::Role::kLeader; }
+  /// When a request that may wait until `patience` is refused for want of a leader. Once none has
+  /// been known for a second that is at once: no request after it is to find out anew.
+  Instant RefusedFrom(Instant patience) const {
+    return core_.leader() == NodeId() ? std::min(patience, refused_from_) : patience;
+  }
 
   runtime::Task<Result<std::string>> OnForwardProposal(NodeId from, std::string body,
                                                        Instant deadline);
@@ -187,6 +193,7 @@ class RaftReplica final : public Replica {
   std::shared_ptr<ReadRound> gathering_;  // read barriers of this turn
   bool round_running_ = false;            // at most one round asks at a time
 
+  Instant refused_from_ = Instant::max();  // while no leader is known
   runtime::Notification leadership_changed_;
   runtime::Notification applied_changed_;
   PumpItem pump_;

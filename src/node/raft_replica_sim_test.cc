@@ -117,9 +117,40 @@ TEST(RaftReplica, MinorityRefusesAndSaysWhetherItHappened) {
   EXPECT_EQ(late.error().code, ErrorCode::kNoLeader);
   EXPECT_EQ(late.error().outcome, Outcome::kNotApplied);
   cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return cluster.node(leader)->replica().status().leader != NodeId(); }));
   const auto after = cluster.Put(leader, "k", "healed");
   ASSERT_TRUE(after.has_value()) << Describe(after.error());
   EXPECT_EQ(cluster.Value(leader, "k"), "healed");
+}
+
+// Once no leader has been known for a second, nobody waits to find that out anew; as soon as there
+// is one again, requests are served.
+TEST(RaftReplica, RefusesAtOnceWithoutALeader) {
+  NodeCluster cluster(4, 3);
+  cluster.StartAll();
+  const NodeId leader = cluster.AwaitLeader();
+  const NodeId a = cluster.Other(leader);
+  const NodeId b = cluster.Other(leader, a);
+  ASSERT_TRUE(cluster.Put(a, "k", "v").has_value());
+  cluster.Kill(leader);
+  cluster.Kill(b);
+  ASSERT_TRUE(cluster.RunUntil(
+      [&] { return cluster.node(a)->replica().status().leader == NodeId(); }, 10s));
+  cluster.sim().RunFor(1s);
+  for (int i = 0; i < 3; ++i) {
+    const Instant asked = cluster.node(a)->world().Now();
+    const auto put = cluster.Put(a, "k", "v");
+    ASSERT_FALSE(put.has_value());
+    EXPECT_EQ(put.error().code, ErrorCode::kNoLeader);
+    EXPECT_EQ(put.error().outcome, Outcome::kNotApplied);
+    EXPECT_EQ(cluster.ReadBarrier(a).error().code, ErrorCode::kNoLeader);
+    EXPECT_LT(cluster.node(a)->world().Now() - asked, 100ms);  // the simulation's time
+  }
+  cluster.Start(b);
+  ASSERT_TRUE(
+      cluster.RunUntil([&] { return cluster.node(a)->replica().status().leader != NodeId(); }));
+  EXPECT_TRUE(cluster.Put(a, "k", "v").has_value());
 }
 
 runtime::Task<void> StopSoon(Node* node, bool* done) {

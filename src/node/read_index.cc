@@ -39,16 +39,17 @@ runtime::Task<void> RaftReplica::RunReadRound(std::shared_ptr<ReadRound> round) 
     co_await runtime::Yield(world_.executor());  // let this turn's callers in
     COT_ASSERT(round == gathering_);
     gathering_.reset();
-    const Instant give_up = world_.Now() + options_.leader_patience;
+    const Instant patience = world_.Now() + options_.leader_patience;
     for (;;) {
-      auto index = co_await AskReadIndex(give_up);
+      auto index = co_await AskReadIndex(patience);
       if (index) {
         // Cut off now, this replica may never get there: the next round must not wait for it.
         bool there = COT_NODE_MUTANT(kReadBeforeApplied);
-        if (!there) there = co_await WaitApplied(*index, give_up);
+        if (!there) there = co_await WaitApplied(*index, patience);
         if (!there) round->result = Fail(ErrorCode::kNoLeader, "the log does not get here");
         break;
       }
+      const Instant give_up = RefusedFrom(patience);
       if (world_.Now() >= give_up) {
         round->result = Fail(ErrorCode::kNoLeader, "no leader confirmed the read");
         break;

@@ -20,6 +20,9 @@ class Registers {
   struct Value {
     std::string bytes;
     std::uint64_t expires_at_ms = 0;  ///< 0: never
+    /// Something that is no string: `bytes` say nothing. On leaderless keyspaces only, and never
+    /// what a change writes.
+    bool other_type = false;
     friend bool operator==(const Value&, const Value&) = default;
   };
   /// What to do with a register, given what it holds. Called once a try, so it must not have

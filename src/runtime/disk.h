@@ -33,6 +33,12 @@ class File {
   virtual Task<Result<std::uint64_t>> Size() = 0;
 };
 
+/// Of the file system that holds a path.
+struct DiskSpace {
+  std::uint64_t free = 0;
+  std::uint64_t total = 0;
+};
+
 /// The node's part of the file system. Paths are absolute or relative to the process; '/'
 /// separates. Creation, renaming and removal of names are durable only after SyncDir of their
 /// directory.
@@ -51,7 +57,12 @@ class Disk {
   /// Names in a directory, sorted, without "." and "..". Error kNotFound if it does not exist.
   virtual Task<Result<std::vector<std::string>>> List(std::string path) = 0;
   virtual Task<Result<bool>> Exists(std::string path) = 0;
-  virtual Task<Result<std::uint64_t>> FreeBytes(std::string path) = 0;
+  virtual Task<Result<DiskSpace>> Space(std::string path) = 0;
+  /// A write that power loss interrupts may destroy all of each so aligned unit that it touches,
+  /// whatever was durable there before. A power of two in [kWriteUnitMin, kWriteUnitMax].
+  virtual Task<Result<std::uint32_t>> WriteUnit(std::string path) = 0;
+  static constexpr std::uint32_t kWriteUnitMin = 512;
+  static constexpr std::uint32_t kWriteUnitMax = 64u << 10;
   /// Takes an exclusive advisory lock that lives as long as the answer and the process.
   /// Error kDataDirInUse.
   virtual Task<Result<std::unique_ptr<File>>> Lock(std::string path) = 0;

@@ -41,6 +41,9 @@ class Stream {
   /// Ends both sides at once; a Read or Write under way answers kConnectionClosed.
   virtual void Close() = 0;
   virtual Address peer() const = 0;
+  /// It was accepted out of the descriptors that are kept back for the node itself: a door refuses
+  /// it in its protocol's words, and closes it.
+  virtual bool out_of_reserve() const { return false; }
 };
 
 class Listener {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include "runtime/scope.h"
 #include "runtime/sync.h"
 
@@ -345,8 +346,13 @@ Task<void> Directories(World* world, std::string dir) {
   EXPECT_FALSE(*exists);
   const auto nowhere = co_await disk.Open(dir + "/z/file", Disk::Mode::kCreate);
   EXPECT_EQ(nowhere.error().code, ErrorCode::kNotFound);
-  const auto free = co_await disk.FreeBytes(dir);
-  EXPECT_GT(*free, 0u);
+  const auto space = co_await disk.Space(dir);
+  EXPECT_GT(space->free, 0u);
+  EXPECT_GE(space->total, space->free);
+  const auto unit = co_await disk.WriteUnit(dir);
+  EXPECT_TRUE(std::has_single_bit(*unit));
+  EXPECT_GE(*unit, Disk::kWriteUnitMin);
+  EXPECT_LE(*unit, Disk::kWriteUnitMax);
 }
 
 TEST_F(WorldConformance, DirectoriesListRenameAndRemove) {

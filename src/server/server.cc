@@ -23,6 +23,11 @@ using keyspace::Replication;
 using node::Journal;
 using runtime::Task;
 
+namespace {
+// What a call may be larger than the write in it, as etcd's.
+constexpr std::size_t kMessageOverhead = 512u << 10;
+}  // namespace
+
 struct Server::Parts {
   ~Parts() {
     if (node) node->transport().Stop();  // its tasks run handlers of the members below
@@ -77,6 +82,13 @@ Task<Result<std::unique_ptr<Server>>> Server::Start(runtime::World& world, node:
   co_return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
+namespace {
+Task<Result<clock::Actor>> NextActor(node::Node* node) {
+  COT_CO_ASSIGN(const std::uint16_t incarnation, co_await node->TakeIncarnation());
+  co_return clock::MakeActor(node->config().id, incarnation);
+}
+}  // namespace
+
 Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
   const NodeId self = node->config().id;
   const std::string dir = node->config().data_dir;
@@ -91,6 +103,7 @@ Task<Status> Server::Parts::OpenKeyspaces(runtime::World* world) {
                                       .detector = *gossip,
                                       .self = self,
                                       .actor = clock::MakeActor(self, node->incarnation()),
+                                      .next_actor = [this] { return NextActor(node.get()); },
                                       .dir = dir + "/cells",
                                       .engines = node->engines()};
   // Until the registers are open nothing is reported.
@@ -117,10 +130,18 @@ void Server::Parts::OpenDoors(runtime::World& world,
   door::etcd::EtcdDoorOptions etcd_options;
   etcd_options.request_timeout = config.request_timeout;
   etcd_options.request_bytes_max = config.request_bytes_max;
+  etcd_options.watch_progress_interval = config.watch_progress_interval;
   etcd = std::make_unique<door::etcd::EtcdDoor>(*node, etcd_options);
   etcd->Register(etcd_methods);
+  net::HttpLimits etcd_limits;
+  etcd_limits.message_bytes_max = config.request_bytes_max + kMessageOverhead;
+  // Metrics are where etcd's are, too: on the clients' port.
+  net::HttpHandler pages = [this, health = etcd->Http()](net::HttpRequest request) {
+    return request.path == "/metrics" ? admin->Http()(std::move(request))
+                                      : health(std::move(request));
+  };
   etcd_server =
-      std::make_unique<net::HttpServer>(world, net::HttpLimits{}, etcd_methods, etcd->Http());
+      std::make_unique<net::HttpServer>(world, etcd_limits, etcd_methods, std::move(pages));
   etcd_server->Serve(std::move(etcd_listener));
 
   if (redis_listener) OpenRedisDoor(world, std::move(redis_listener));

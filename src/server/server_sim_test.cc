@@ -28,6 +28,7 @@ class Cluster {
     for (auto& [id, config] : configs_) {
       config.snapshot_every_entries = 200;
       config.log_entries_kept = 50;
+      config.redis_listen = {config.peer_listen.host, 6379};
       handles_[id] = sim_.AddNode(config.name, config.peer_listen.host);
     }
     client_ = sim_.AddNode("client", "10.0.1.1");
@@ -36,6 +37,7 @@ class Cluster {
   /// Starts one more machine, which joins; it is to become node `id`.
   void Join(NodeId id) {
     configs_[id] = node::testing::JoinerConfig(configs_, id.value);
+    configs_[id].redis_listen.host = configs_[id].peer_listen.host;
     handles_[id] = sim_.AddNode(configs_[id].name, configs_[id].peer_listen.host);
     Start(id);
   }
@@ -304,6 +306,76 @@ TEST(ServerSim, JoinedNodeIsListedAndServes) {
   ASSERT_TRUE(put) << put.error().message;
   cluster.Ask([&](World& world) { return GetOne(&world, "10.0.0.2", "k", &got); });
   EXPECT_EQ(got, "joined");
+}
+
+Task<void> CreateKeyspace(Server* server, keyspace::Promise promise, Status* out) {
+  const Instant deadline = server->node().world().Now() + 5s;
+  *out = co_await server->node().control().CreateKeyspace(std::move(promise), deadline);
+}
+
+/// One line of a Redis client of that node: the reply, up to its last line end.
+Task<void> AskRedis(World* world, std::string host, std::string lines, std::string* out) {
+  out->clear();
+  auto stream = co_await world->network().Connect({host, 6379}, 1s);
+  if (!stream) co_return;
+  Status written = co_await (*stream)->Write(lines + "QUIT\r\n");
+  if (!written) co_return;
+  for (;;) {
+    char buffer[4096];
+    auto read = co_await (*stream)->Read(buffer);
+    if (!read || *read == 0) co_return;
+    out->append(buffer, *read);
+  }
+}
+
+// Of four nodes each serves conditional commands of an lww keyspace with three replicas, whichever
+// of them hold the key: of all who set a key if it is absent one does.
+TEST(ServerSim, ConditionalCommandsAtEveryNode) {
+  Cluster cluster(8, 4);
+  cluster.StartAll();
+  cluster.AwaitLeader();
+  cluster.sim().RunFor(1s);
+  Status created = Fail(ErrorCode::kIo, "not run");
+  Server* const first = cluster.servers().at(NodeId(1));
+  cluster.Ask([&](World&) {
+    return CreateKeyspace(first,
+                          {.name = "session",
+                           .replication = keyspace::Replication::kLeaderless,
+                           .replicas = 3,
+                           .read = 2,
+                           .write = 2,
+                           .conflict = keyspace::Conflict::kLww,
+                           .durability = keyspace::Durability::kQuorumFsync,
+                           .shards = 16,
+                           .redis_database = 5},
+                          &created);
+  });
+  ASSERT_TRUE(created) << Describe(created.error());
+  cluster.sim().RunFor(2s);
+  const auto ask = [&](int node, const std::string& lines) {
+    std::string reply;
+    cluster.Ask([&](World& world) {
+      return AskRedis(&world, "10.0.0." + std::to_string(node), "SELECT 5\r\n" + lines, &reply);
+    });
+    if (!reply.starts_with("+OK\r\n") || !reply.ends_with("+OK\r\n")) return "broken: " + reply;
+    return reply.substr(5, reply.size() - 10);
+  };
+  for (int key = 0; key < 12; ++key) {
+    const std::string name = "k" + std::to_string(key);
+    for (int node = 1; node <= 4; ++node) {
+      const int at = (node + key) % 4 + 1;
+      EXPECT_EQ(ask(at, "SETNX " + name + " v\r\n"), node == 1 ? ":1\r\n" : ":0\r\n");
+    }
+    EXPECT_EQ(ask(key % 4 + 1, "GETDEL " + name + "\r\nGETDEL " + name + "\r\n"),
+              "$1\r\nv\r\n$-1\r\n");
+  }
+  // A hash is no string: it is there, it is not read as one, and it stays.
+  EXPECT_EQ(ask(1, "HSET h f v\r\n"), ":1\r\n");
+  const std::string wrong =
+      "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+  EXPECT_EQ(ask(2, "SETNX h x\r\nSET h x NX\r\nGETSET h x\r\nGETDEL h\r\n"),
+            ":0\r\n$-1\r\n" + wrong + wrong);
+  EXPECT_EQ(ask(3, "HGET h f\r\nSET h x XX\r\nGETDEL h\r\n"), "$1\r\nv\r\n+OK\r\n$1\r\nx\r\n");
 }
 
 }  // namespace

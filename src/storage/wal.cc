@@ -83,6 +83,7 @@ class Wal::Impl {
   wal::Index index_;
   std::map<ShardId, WalShard> recovered_;
   std::unique_ptr<File> file_;
+  std::uint32_t unit_ = wal::kAlignment;  // the disk's
   std::uint64_t log_id_ = 0;
   std::uint64_t segment_ = 0;
   std::uint64_t oldest_ = 0;
@@ -102,6 +103,8 @@ class Wal::Impl {
 
 Task<Status> Wal::Impl::Open() {
   COT_CO_TRY(co_await MakeDirDurable(world_.disk(), dir_));
+  COT_CO_ASSIGN(unit_, co_await world_.disk().WriteUnit(dir_));
+  if (wal::kMutantFramesShareUnits) unit_ = wal::kAlignment;
   COT_CO_ASSIGN(auto recovered, co_await wal::Recover(world_, &segments_, world_.random().Next()));
   log_id_ = recovered.log_id;
   segment_ = recovered.segment;
@@ -195,7 +198,7 @@ Task<void> Wal::Impl::WriteLoop() {
       Answer();
       continue;
     }
-    if (offset_ > 0 && offset_ + wal::AlignUp(bytes) > options_.segment_bytes) {
+    if (offset_ > 0 && offset_ + wal::AlignUp(bytes, unit_) > options_.segment_bytes) {
       const Status rolled = co_await Roll();
       if (!rolled) co_return Fail("starting a segment", rolled.error());
     }
@@ -296,7 +299,7 @@ void Wal::Impl::AddRecords(WalBatch& batch, std::string& frame) {
 }
 
 Task<Status> Wal::Impl::WriteFrame(std::string frame) {
-  wal::SealFrame(frame, {log_id_, segment_, offset_}, next_number_);
+  wal::SealFrame(frame, {log_id_, segment_, offset_}, next_number_, unit_);
   const std::uint64_t bytes = frame.size();
   if (wal::kMutantRetriesFailedSync) {
     std::string copy = frame;

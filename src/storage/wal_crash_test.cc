@@ -10,7 +10,9 @@ namespace {
 // torn by sector, reordered, names lost), the log opens and holds a prefix of the batches given
 // that contains all answered.
 TEST(WalCrash, EveryCrashPointOfATraceRecovers) {
-  const WalTrace trace = RecordWalTrace({}, {.seed = 1, .batches = 200});
+  const WalTrace trace = RecordWalTrace(
+      {.files = {}, .dirs = {}, .write_unit = 2048},
+      {.seed = 1, .batches = 200, .options = {.segment_bytes = 4096, .batch_bytes_max = 1u << 20}});
   ASSERT_FALSE(trace.crashed);
   EXPECT_GT(trace.segments_started, 10u);
   const CrashReport report = EnumerateCrashes(trace, 40, 42);

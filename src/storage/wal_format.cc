@@ -8,8 +8,8 @@
 namespace coterie::storage::wal {
 
 namespace {
-// Header: magic u32, version u16, reserved u16, log id u64, segment u64, offset u64, number u64,
-// body bytes u32, CRC32C u32 of all before it and the body.
+// Header: magic u32, version u16, unit / kAlignment u16 (0: 1), log id u64, segment u64, offset
+// u64, number u64, body bytes u32, CRC32C u32 of all before it and the body.
 constexpr std::size_t kChecksumAt = 44;
 
 std::uint32_t Checksum(std::string_view header, std::string_view body) {
@@ -19,12 +19,14 @@ std::uint32_t Checksum(std::string_view header, std::string_view body) {
 void PutType(std::string& out, RecordType type) { out.push_back(static_cast<char>(type)); }
 }  // namespace
 
-void SealFrame(std::string& frame, FramePlace place, std::uint64_t number) {
+void SealFrame(std::string& frame, FramePlace place, std::uint64_t number, std::uint32_t unit) {
+  COT_ASSERT(unit >= kAlignment && unit % kAlignment == 0 && unit / kAlignment <= UINT16_MAX);
   COT_ASSERT(frame.size() > kHeaderBytes);
   COT_ASSERT(frame.size() - kHeaderBytes <= UINT32_MAX);
   char* header = frame.data();
   StoreFixed32(header, kMagic);
-  StoreFixed32(header + 4, kVersion);
+  const std::uint32_t sectors = unit == kAlignment ? 0 : unit / kAlignment;
+  StoreFixed32(header + 4, (sectors == 0 ? 1u : kVersion) | sectors << 16);
   StoreFixed64(header + 8, place.log_id);
   StoreFixed64(header + 16, place.segment);
   StoreFixed64(header + 24, place.offset);
@@ -32,14 +34,16 @@ void SealFrame(std::string& frame, FramePlace place, std::uint64_t number) {
   StoreFixed32(header + 40, static_cast<std::uint32_t>(frame.size() - kHeaderBytes));
   const std::string_view bytes = frame;
   StoreFixed32(header + kChecksumAt, Checksum(bytes, bytes.substr(kHeaderBytes)));
-  frame.resize(AlignUp(frame.size()), '\0');
+  frame.resize(AlignUp(frame.size(), unit), '\0');
 }
 
 std::optional<FrameHeader> ParseHeader(std::string_view bytes) {
   COT_ASSERT(bytes.size() >= kHeaderBytes);
   if (LoadFixed32(bytes.data()) != kMagic) return std::nullopt;
   FrameHeader header;
-  header.version = static_cast<std::uint16_t>(LoadFixed32(bytes.data() + 4));
+  const std::uint32_t version_and_unit = LoadFixed32(bytes.data() + 4);
+  header.version = static_cast<std::uint16_t>(version_and_unit);
+  if (header.version >= 2) header.unit = std::max(version_and_unit >> 16, 1u) * kAlignment;
   header.place.log_id = LoadFixed64(bytes.data() + 8);
   header.place.segment = LoadFixed64(bytes.data() + 16);
   header.place.offset = LoadFixed64(bytes.data() + 24);

@@ -13,9 +13,10 @@
 namespace coterie::storage::wal {
 
 inline constexpr std::uint32_t kMagic = 0x4c415743;  // "CWAL"
-inline constexpr std::uint16_t kVersion = 1;
+inline constexpr std::uint16_t kVersion = 2;
 inline constexpr std::size_t kHeaderBytes = 48;
-/// Frames start at multiples of this, so that writing one never rewrites a sector of an older one.
+/// Frames start at multiples of this at least; of the disk's write unit, so that writing one never
+/// endangers an older one.
 inline constexpr std::size_t kAlignment = 512;
 
 /// The log that a frame is of, and its place there. All of it is under the frame's checksum, so
@@ -30,20 +31,22 @@ struct FramePlace {
 struct FrameHeader {
   FramePlace place;
   std::uint16_t version = kVersion;
-  std::uint64_t number = 0;  ///< of the frame in the whole log, without gaps
+  std::uint32_t unit = kAlignment;  ///< the frame ends, and the next begins, at a multiple of it
+  std::uint64_t number = 0;         ///< of the frame in the whole log, without gaps
   std::uint32_t body_bytes = 0;
   std::uint32_t checksum = 0;
 };
 
 /// Fills the first kHeaderBytes of `frame`, whose records are the rest, and pads it with zeros to
-/// kAlignment.
-void SealFrame(std::string& frame, FramePlace place, std::uint64_t number);
+/// `unit`, a multiple of kAlignment. A frame of unit kAlignment is of version 1: older programs
+/// read it.
+void SealFrame(std::string& frame, FramePlace place, std::uint64_t number, std::uint32_t unit);
 /// nullopt: not a header. The checksum is not looked at. Requires: kHeaderBytes bytes.
 std::optional<FrameHeader> ParseHeader(std::string_view bytes);
 /// `bytes`: header and body.
 bool ChecksumHolds(const FrameHeader& header, std::string_view bytes);
-constexpr std::uint64_t AlignUp(std::uint64_t n) {
-  return (n + kAlignment - 1) / kAlignment * kAlignment;
+constexpr std::uint64_t AlignUp(std::uint64_t n, std::uint64_t unit = kAlignment) {
+  return (n + unit - 1) / unit * unit;
 }
 
 enum class RecordType : std::uint8_t {

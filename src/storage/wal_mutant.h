@@ -12,4 +12,5 @@ inline constexpr bool kMutantRetriesFailedSync = COTERIE_MUTANT == 61;
 inline constexpr bool kMutantChecksumWithoutPlace = COTERIE_MUTANT == 62;
 inline constexpr bool kMutantDamageIsTornTail = COTERIE_MUTANT == 63;
 inline constexpr bool kMutantNoDirectorySync = COTERIE_MUTANT == 64;
+inline constexpr bool kMutantFramesShareUnits = COTERIE_MUTANT == 65;
 }  // namespace coterie::storage::wal

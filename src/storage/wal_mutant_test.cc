@@ -12,7 +12,8 @@ namespace coterie::storage::testing {
 namespace {
 
 std::uint64_t ViolationsOfCrashes() {
-  const WalTrace trace = RecordWalTrace({}, {.seed = 1, .batches = 120});
+  const WalTrace trace =
+      RecordWalTrace({.files = {}, .dirs = {}, .write_unit = 4096}, {.seed = 1, .batches = 120});
   return EnumerateCrashes(trace, 4, 42).violations;
 }
 

@@ -152,7 +152,7 @@ Task<Status> Recovery::ReplaySegment(std::size_t at) {
     pending_ = FramePlace{*log_id_, segment, offset};
     pending_body_ = frame->body;
     ++next_number_;
-    offset = AlignUp(offset + kHeaderBytes + frame->body.size());
+    offset = AlignUp(offset + kHeaderBytes + frame->body.size(), frame->header.unit);
   }
   if (kMutantDamageIsTornTail) co_return Ok();
   if (!newest) {

@@ -22,7 +22,7 @@ void Mend(std::string& segment, std::uint64_t number) {
     char* header = segment.data() + at;
     if (header[0] == 0) continue;
     StoreFixed32(header, wal::kMagic);
-    StoreFixed32(header + 4, wal::kVersion);
+    StoreFixed32(header + 4, 1);
     StoreFixed64(header + 8, 1);
     StoreFixed64(header + 16, number);
     StoreFixed64(header + 24, at);

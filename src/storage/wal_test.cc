@@ -56,13 +56,46 @@ TEST(WalFormat, IsAsDocumented) {
   wal::PutHardState(frame, ShardId(3), "t2");
   wal::PutCompaction(frame, ShardId(3), LogIndex(299), Term(1));
   const std::size_t bytes = frame.size();
-  wal::SealFrame(frame, {.log_id = 0x1122334455667788, .segment = 7, .offset = 512}, 42);
+  wal::SealFrame(frame, {.log_id = 0x1122334455667788, .segment = 7, .offset = 512}, 42,
+                 wal::kAlignment);
   EXPECT_EQ(frame.size(), wal::kAlignment);
   EXPECT_EQ(Hex(std::string_view(frame).substr(0, bytes)),
             "4357414c010000008877665544332211070000000000000000020000000000002a00000000000000"
             "1600000017f03880"
             "0203ac02020105736574207803030274320403ab0201");
   EXPECT_EQ(frame.find_first_not_of('\0', bytes), std::string::npos);
+}
+
+// Claim: a frame of a disk with larger sectors says so, and is of a version that older programs
+// refuse instead of looking for the next frame at the wrong place.
+TEST(WalFormat, AFrameOfLargerSectorsSaysSo) {
+  std::string frame(wal::kHeaderBytes, '\0');
+  wal::PutHardState(frame, ShardId(3), "t2");
+  wal::SealFrame(frame, {.log_id = 1, .segment = 7, .offset = 4096}, 42, 4096);
+  EXPECT_EQ(frame.size(), 4096u);
+  EXPECT_EQ(Hex(std::string_view(frame).substr(0, 8)), "4357414c02000800");
+  const auto header = wal::ParseHeader(frame);
+  ASSERT_TRUE(header.has_value());
+  EXPECT_EQ(header->unit, 4096u);
+  EXPECT_EQ(header->version, 2u);
+}
+
+// Claim: frames start at multiples of what the disk may destroy, and a log goes on where it was
+// when it moves to a disk with another unit, either way.
+TEST(Wal, FramesHaveUnitsOfTheirOwn) {
+  DiskImage image;
+  std::uint64_t index = 0;
+  for (const std::uint32_t unit : {512u, 4096u, 512u, 65536u}) {
+    image.write_unit = unit;
+    TestWorld world(image);
+    auto wal = OpenWal(world);
+    const auto shards = wal->TakeRecovered();
+    EXPECT_EQ(index == 0 ? 0 : shards.at(ShardId(1)).entries.size(), index);
+    const std::uint64_t before = wal->stats().bytes;
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(AppendNow(world, *wal, Entry(1, ++index, "p")));
+    EXPECT_EQ(wal->stats().bytes, before + 5 * unit);
+    image = world.disk().Seen();
+  }
 }
 
 // Claim: every record comes back as it was put, and no cut of its bytes reads past the end.

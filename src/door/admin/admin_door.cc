@@ -76,17 +76,8 @@ runtime::Task<net::HttpResponse> AdminDoor::Handle(net::HttpRequest request) {
                                 .body = MetricsText(node_, version_, parts_)};
   }
   if (path == "/healthz") {
-    if (const auto* trouble = node_.world().conditions().critical()) {
-      co_return net::HttpResponse{
-          .status = 503,
-          .body = fmt::format("{}: {} {}\n", InfoOf(trouble->first.first).name,
-                              InfoOf(trouble->first.first).meaning, trouble->second.text)};
-    }
-    const Instant deadline = node_.world().Now() + 1s;
-    auto able = co_await node_.replica().ReadBarrier(deadline);
-    if (able) able = CheckKeyspaces(node_, parts_);
-    if (able) co_return net::HttpResponse{.body = "ok\n"};
-    co_return Refusal(503, able.error());
+    net::HttpResponse response = co_await Health();
+    co_return response;
   }
   co_return net::HttpResponse{.status = 404,
                               .body = "/status /healthz /metrics /keyspaces /nodes /fault\n"};

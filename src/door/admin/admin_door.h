@@ -25,7 +25,7 @@ struct AdminParts {
 
 /// What operators and tools ask one node, over HTTP/1.1 on its admin port:
 ///   GET /status   what the node knows, as JSON; served from local knowledge, also without a quorum
-///   GET /healthz  200 when it can serve its promises, 503 with the reason when not
+///   GET /healthz  200 when it can serve what every keyspace promises, 503 with the reason when not
 ///   GET /metrics  Prometheus text
 ///   GET /keyspaces, /nodes                       the cluster map as this node knows it
 ///   GET /keyspaces/NAME/digest, .../conflicts    of a leaderless keyspace
@@ -42,6 +42,10 @@ class AdminDoor {
   runtime::Task<net::HttpResponse> Handle(net::HttpRequest request);
   net::HttpResponse Fault(const net::HttpRequest& request);
   Status CheckMayChange(const net::HttpRequest& request) const;
+
+  // health.cc: "/healthz"
+  runtime::Task<net::HttpResponse> Health();
+  runtime::Task<Status> CheckPromises(Instant deadline);
 
   // keyspaces.cc: "/keyspaces..."
   runtime::Task<net::HttpResponse> Keyspaces(net::HttpRequest request);

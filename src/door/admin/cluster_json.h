@@ -34,8 +34,8 @@ std::string DigestJson(const placement::ClusterMap& map, const placement::Keyspa
 std::string ConflictsJson(std::string_view node, const placement::Keyspace& keyspace,
                           const node::Leaderless::Conflicts& conflicts);
 
-/// A promise from {"name":..,"replication":..,...}, all but the name optional. Errors:
-/// kInvalidArgument naming the member.
-Result<keyspace::Promise> ParsePromise(std::string_view body);
+/// A promise from {"name":..,"replication":..,...}, all but the name optional. `names_database`:
+/// "redis_database" is there, also if it is 0. Errors: kInvalidArgument naming the member.
+Result<keyspace::Promise> ParsePromise(std::string_view body, bool* names_database = nullptr);
 
 }  // namespace coterie::door::admin

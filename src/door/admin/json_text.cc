@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 
+#include "base/hint.h"
+
 namespace coterie::door::admin {
 namespace {
 
@@ -56,7 +58,7 @@ std::string ErrorJson(const Error& error) {
                      "\n",
                      CodeText(error.code),
                      error.outcome == Outcome::kUnknown ? "unknown" : "not applied",
-                     Quote(error.message), Quote(info.cause), Quote(info.hint));
+                     Quote(error.message), Quote(info.cause), Quote(HintFor(error)));
 }
 
 int HttpStatusOf(const Error& error) {

@@ -44,8 +44,16 @@ runtime::Task<net::HttpResponse> AdminDoor::Keyspaces(net::HttpRequest request) 
 }
 
 runtime::Task<net::HttpResponse> AdminDoor::CreateKeyspace(std::string body) {
-  Result<keyspace::Promise> declared = ParsePromise(body);
+  bool names_database = false;
+  Result<keyspace::Promise> declared = ParsePromise(body, &names_database);
   if (!declared) co_return Refuse(declared.error());
+  // To the control keyspace 0 is "any": who names it and cannot have it is told so here.
+  const Keyspace* const owner = parts_.control->map()->FindDatabase(declared->redis_database);
+  if (names_database && owner != nullptr) {
+    co_return Refuse(ErrorCode::kPromiseContradiction,
+                     fmt::format("redis database {} against keyspace '{}', which has it.",
+                                 declared->redis_database, owner->promise.name));
+  }
   // Refused here, a contradiction costs no round of agreement.
   Result<keyspace::Promise> promise = keyspace::Complete(std::move(*declared));
   if (!promise) co_return Refuse(promise.error());

@@ -5,6 +5,7 @@
 #include "door/admin/admin_door.h"
 #include "node/raft_replica.h"
 #include "node/transport.h"
+#include "runtime/turns.h"
 
 namespace coterie::door::admin {
 namespace {
@@ -31,6 +32,19 @@ void AppendProcess(const runtime::ProcessUsage& usage, std::string& out) {
       "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n"
       "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {:.6f}\n",
       usage.resident_bytes, std::chrono::duration<double>(usage.cpu).count());
+}
+
+/// What proves that nobody waits for somebody else's work.
+void AppendTurns(const runtime::TurnStats& turns, std::string& out) {
+  const auto seconds = [](Duration d) { return std::chrono::duration<double>(d).count(); };
+  out += fmt::format(
+      "# HELP coterie_longest_turn_seconds Processor time of the reactor's longest turn.\n"
+      "# TYPE coterie_longest_turn_seconds gauge\ncoterie_longest_turn_seconds {:.6f}\n"
+      "# HELP coterie_longest_turn_wall_seconds The longest turn, with waits and preemption.\n"
+      "# TYPE coterie_longest_turn_wall_seconds gauge\ncoterie_longest_turn_wall_seconds {:.6f}\n"
+      "# HELP coterie_long_turns_total Turns of more than 10 ms of processor time.\n"
+      "# TYPE coterie_long_turns_total counter\ncoterie_long_turns_total {}\n",
+      seconds(turns.longest), seconds(turns.longest_wall), turns.long_turns);
 }
 
 std::string NameOf(const placement::ClusterMap& map, NodeId id) {
@@ -147,6 +161,7 @@ std::string MetricsText(node::Node& node, std::string_view version, const AdminP
                        peer.connected ? 1 : 0);
   }
   AppendProcess(node.world().Usage(), out);
+  AppendTurns(runtime::Turns(), out);
   AppendConditions(node.world().conditions(), out);
   AppendLeaderless(parts, out);
   return out;

@@ -59,7 +59,7 @@ Status SetMember(std::string_view name, const element& value, keyspace::Promise&
 
 }  // namespace
 
-Result<keyspace::Promise> ParsePromise(std::string_view body) {
+Result<keyspace::Promise> ParsePromise(std::string_view body, bool* names_database) {
   if (body.size() > kBodyBytesMax) return Bad("The declaration is too long.");
   simdjson::dom::parser parser;
   simdjson::dom::object members;
@@ -68,6 +68,7 @@ Result<keyspace::Promise> ParsePromise(std::string_view body) {
   }
   keyspace::Promise promise;
   for (const auto& [name, value] : members) {
+    if (names_database != nullptr && name == "redis_database") *names_database = true;
     COT_TRY(SetMember(name, value, promise));
   }
   if (promise.name.empty()) return Bad("'name' is missing.");

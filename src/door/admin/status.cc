@@ -64,6 +64,38 @@ std::string SummariesJson(const placement::ClusterMap* map, const raft::Raft& co
   return list;
 }
 
+std::string IdsJson(const std::vector<NodeId>& ids) {
+  std::string list;
+  for (const NodeId id : ids) list += fmt::format("{}{}", list.empty() ? "" : ",", id.value);
+  return "[" + list + "]";
+}
+
+/// The replica's part in its Raft group. The configuration is the newest that it has: the leader's
+/// decides, and not the map, which moves before the group does or after it.
+std::string GroupJson(std::string_view keyspace, const node::RaftReplica& replica, bool ready) {
+  const node::ReplicaStatus status = replica.status();
+  const raft::Raft& core = replica.core();
+  const raft::Configuration& configuration = core.configuration();
+  return fmt::format(
+      R"({{"keyspace":{},"role":"{}","leader":{},"term":{},"ready":{},"voters":{},"outgoing":{},)"
+      R"("learners":{}}})",
+      Quote(keyspace), RoleOf(status, core.role()), status.leader.value, status.term.value, ready,
+      IdsJson(configuration.voters), IdsJson(configuration.outgoing),
+      IdsJson(configuration.learners));
+}
+
+/// Of every raft keyspace, this node's replica if it has one.
+std::string GroupsJson(node::Node& node, const placement::ClusterMap& map) {
+  std::string list = GroupJson("main", node.raft_replica(), node.ready());
+  for (const auto& [name, keyspace] : map.keyspaces) {
+    if (name == "main" || keyspace.promise.replication != keyspace::Replication::kRaft) continue;
+    const node::RaftReplica* replica = node.raft_replica(keyspace.shards.front().id);
+    if (replica == nullptr) continue;
+    list += "," + GroupJson(name, *replica, replica->status().leader != NodeId());
+  }
+  return list;
+}
+
 std::string ConditionsJson(runtime::World& world) {
   std::string list;
   for (const auto& [key, condition] : world.conditions().all()) {
@@ -122,7 +154,7 @@ std::string StatusJson(node::Node& node, std::string_view version, const AdminPa
       R"({{"node":{},"id":{},"version":{},"cluster":{},"cluster_id":"{:016x}","role":"{}",)"
       R"("leader":{},"term":{},"commit":{},"applied":{},"revision":{},"ready":{},"demo":{},)"
       R"("clock":{},"redis":{},"failure_domain":{},"map_version":{},"peers":[{}],"health":{},)"
-      R"("keyspaces":[{}],"conditions":[{}],"state_bytes":{}}})"
+      R"("keyspaces":[{}],"groups":[{}],"conditions":[{}],"state_bytes":{}}})"
       "\n",
       Quote(config.name), status.self.value, Quote(version), Quote(config.cluster),
       node.cluster_id(), RoleOf(status, core.role()), status.leader.value, status.term.value,
@@ -132,7 +164,7 @@ std::string StatusJson(node::Node& node, std::string_view version, const AdminPa
       config.redis_listen.port == 0 ? "null" : Quote(ToText(config.redis_listen)),
       Quote(config.failure_domain), map->version, peers,
       HealthJson(*map, health, node.world().Now()), SummariesJson(map.get(), core),
-      ConditionsJson(node.world()), node.store().approximate_bytes());
+      GroupsJson(node, *map), ConditionsJson(node.world()), node.store().approximate_bytes());
 }
 
 }  // namespace coterie::door::admin

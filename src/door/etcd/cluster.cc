@@ -16,7 +16,7 @@ Task<GrpcReply> MemberList(Shared& shared, const GrpcContext& context, std::stri
   etcdserverpb::MemberListRequest request;
   if (!Decode(bytes, request)) co_return std::unexpected(MalformedRequest("MemberListRequest"));
   if (request.linearizable()) {
-    auto failure = co_await Barrier(shared, context.deadline);
+    auto failure = co_await Barrier(shared, PatienceOf(shared, context));
     if (failure) co_return std::unexpected(std::move(*failure));
   }
   etcdserverpb::MemberListResponse response;
@@ -44,7 +44,7 @@ void RegisterCluster(Shared& shared, net::GrpcMethods& methods) {
         "/etcdserverpb.Cluster/" + std::string(method), [method](const GrpcContext&, std::string) {
           return Ready(std::unexpected(
               net::GrpcStatus{net::GrpcCode::kUnimplemented,
-                              std::string(method) + ": members are set by the configuration"}));
+                              std::string(method) + ": `coterie node` adds and removes machines"}));
         });
   }
 }

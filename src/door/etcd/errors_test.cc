@@ -32,7 +32,8 @@ const std::map<std::string, GrpcCode>& EtcdTexts() {
     add(GrpcCode::kFailedPrecondition,
         {"lease already exists", "member ID already exist", "Peer URLs already exists",
          "cluster ID mismatch", "not leader", "not capable", "rpc not supported for learner",
-         "bad leader transferee"});
+         "bad leader transferee", "authentication is not enabled", "root user does not exist",
+         "user name not found", "role name not found"});
     add(GrpcCode::kPermissionDenied, {"permission denied"});
     add(GrpcCode::kDataLoss, {"corrupt cluster"});
     add(GrpcCode::kCancelled, {"watch canceled", "request canceled"});

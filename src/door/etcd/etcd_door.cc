@@ -7,11 +7,13 @@
 namespace coterie::door::etcd {
 
 struct EtcdDoor::Services {
+  Services(node::KvKeyspace& keyspace, EtcdDoorOptions options)
+      : shared(keyspace, std::move(options)) {}
   Shared shared;
 };
 
 EtcdDoor::EtcdDoor(node::KvKeyspace& keyspace, EtcdDoorOptions options)
-    : services_(std::make_unique<Services>(Services{Shared{keyspace, std::move(options)}})) {}
+    : services_(std::make_unique<Services>(keyspace, std::move(options))) {}
 
 EtcdDoor::~EtcdDoor() = default;
 
@@ -22,6 +24,8 @@ void EtcdDoor::Register(net::GrpcMethods& methods) {
   RegisterLease(shared, methods);
   RegisterCluster(shared, methods);
   RegisterMaintenance(shared, methods);
+  RegisterAuth(shared, methods);
+  RegisterHealth(shared, methods);
 }
 
 net::HttpHandler EtcdDoor::Http() { return HealthPages(services_->shared); }

@@ -23,7 +23,9 @@ struct EtcdDoorOptions {
   std::size_t request_bytes_max = 1536u << 10;
   std::size_t txn_operations_max = 128;
   std::int64_t lease_ttl_min_seconds = 2;  ///< shorter leases are raised to it
-  std::size_t watchers_max = 65536;        ///< per stream; one more is refused
+  std::size_t long_ranges_max = 16;  ///< ranges of more than one turn at once; over it refused
+  Duration read_patience = 60s;      ///< a client that takes nothing of a long answer for so long
+  std::size_t watchers_max = 65536;  ///< per stream; one more is refused
   std::size_t watch_answers_max =
       1024;  ///< unsent created/canceled answers before receiving pauses
   std::size_t watch_batch_bytes = 256u << 10;  ///< polled from one watcher in its turn

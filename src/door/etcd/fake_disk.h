@@ -33,7 +33,8 @@ class EmptyDisk final : public runtime::Disk {
     co_return std::vector<std::string>();
   }
   Task<Result<bool>> Exists(std::string) override { co_return false; }
-  Task<Result<std::uint64_t>> FreeBytes(std::string) override { co_return 0; }
+  Task<Result<runtime::DiskSpace>> Space(std::string) override { co_return runtime::DiskSpace{}; }
+  Task<Result<std::uint32_t>> WriteUnit(std::string) override { co_return kWriteUnitMin; }
   Task<Result<FilePtr>> Lock(std::string path) override {
     co_return Fail(ErrorCode::kNotFound, path);
   }

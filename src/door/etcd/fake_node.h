@@ -73,6 +73,10 @@ class FakeNode final : public node::KvKeyspace, public node::Replica {
     keeper_.Refresh(world_.Now());
     co_return keeper_.RemainingSeconds(id, world_.Now()).value_or(-1);
   }
+  std::vector<std::int64_t> LeasesByEnd() override {
+    keeper_.Refresh(world_.Now());
+    return keeper_.ByEnd();
+  }
 
   // node::Replica
   runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> Propose(

@@ -95,6 +95,7 @@ class FakeStream final : public net::GrpcStream {
     to_client_.push_back(std::move(message));
     while (buffered_ > send_buffer_max) co_await changed_.Wait();
   }
+  runtime::Task<std::size_t> Room() override { co_return send_buffer_max; }
   std::size_t buffered() const override { return buffered_; }
 
   // The client's side.

@@ -36,7 +36,8 @@ Task<std::optional<std::string>> SerializableRead(Shared* shared) {
 }
 
 Task<std::optional<std::string>> LinearizableRead(Shared* shared) {
-  auto failure = co_await Barrier(*shared, Instant::max());
+  const Instant deadline = shared->keyspace.world().Now() + shared->options.request_timeout;
+  auto failure = co_await Barrier(*shared, {.deadline = deadline, .for_leader = false});
   if (failure) co_return std::move(failure->message);
   co_return std::nullopt;
 }
@@ -54,6 +55,18 @@ constexpr Check kReady[] = {{"data_corruption", DataCorruption},
                             {"linearizable_read", LinearizableRead},
                             {"non_learner", NonLearner}};
 
+/// Whether `name=value` is among the query's items.
+bool HasValue(std::string_view query, std::string_view name, std::string_view value) {
+  while (!query.empty()) {
+    const std::string_view item = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), item.size() + 1));
+    const std::size_t equals = item.find('=');
+    if (equals == std::string_view::npos) continue;
+    if (item.substr(0, equals) == name && item.substr(equals + 1) == value) return true;
+  }
+  return false;
+}
+
 bool HasParameter(std::string_view query, std::string_view parameter) {
   while (!query.empty()) {
     const std::string_view item = query.substr(0, query.find('&'));
@@ -63,29 +76,31 @@ bool HasParameter(std::string_view query, std::string_view parameter) {
   return false;
 }
 
-HttpResponse Json(int status, std::string body) {
-  return {.status = status, .content_type = "application/json", .body = std::move(body)};
-}
-
 Task<HttpResponse> Health(Shared* shared, std::string query) {
   std::string reason;
-  if (shared->keyspace.replica().status().leader == NodeId(0)) {
+  const bool serializable = HasValue(query, "serializable", "true");
+  if (!serializable && shared->keyspace.replica().status().leader == NodeId(0)) {
     reason = "RAFT NO LEADER";
-  } else if (query.find("serializable=true") == std::string::npos) {
-    auto failure = co_await LinearizableRead(shared);
-    if (failure) reason = "QGET ERROR:" + *failure;
   } else {
-    auto failure = co_await SerializableRead(shared);
+    auto read = serializable ? SerializableRead(shared) : LinearizableRead(shared);
+    auto failure = co_await std::move(read);
     if (failure) reason = "RANGE ERROR:" + *failure;
   }
-  const bool well = reason.empty();
-  co_return Json(well ? 200 : 503, fmt::format(R"({{"health":"{}","reason":"{}"}})", well, reason));
+  HttpResponse page;  // in etcd's content type: text/plain
+  page.status = reason.empty() ? 200 : 503;
+  page.body = fmt::format(R"({{"health":"{}","reason":"{}"}})", reason.empty(), reason);
+  if (!reason.empty()) page.body += '\n';
+  co_return page;
 }
 
 Task<HttpResponse> RunChecks(Shared* shared, std::span<const Check> checks, std::string query) {
   std::string lines;
   bool well = true;
   for (const Check& check : checks) {
+    if (HasValue(query, "exclude", check.name)) {
+      lines += fmt::format("[+]{} excluded: ok\n", check.name);
+      continue;
+    }
     auto failure = co_await check.run(shared);
     lines += failure ? fmt::format("[-]{} failed: {}\n", check.name, *failure)
                      : fmt::format("[+]{} ok\n", check.name);
@@ -125,8 +140,11 @@ Task<HttpResponse> Serve(Shared* shared, HttpRequest request) {
   if (request.path == "/version") {
     const std::string& version = shared->options.version;
     const std::string minor = version.substr(0, version.rfind('.')) + ".0";
-    co_return Json(200, fmt::format(R"({{"etcdserver":"{}","etcdcluster":"{}","storage":"{}"}})",
-                                    version, minor, minor));
+    HttpResponse page;
+    page.content_type = "application/json";
+    page.body = fmt::format(R"({{"etcdserver":"{}","etcdcluster":"{}","storage":"{}"}})", version,
+                            minor, minor);
+    co_return page;
   }
   if (request.path == "/health") {
     HttpResponse page = co_await Health(shared, std::move(request.query));

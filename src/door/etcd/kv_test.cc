@@ -274,6 +274,51 @@ TEST_F(KvDoor, TimedOutReads) {
   EXPECT_FAILS(clients.error(), GrpcCode::kDeadlineExceeded, "context deadline exceeded");
 }
 
+// Claim: without a leader a call waits for one, as long as it may, unless it asked for one.
+TEST_F(KvDoor, CallsWaitForALeader) {
+  etcdserverpb::PutRequest put;
+  put.set_key("a");
+  etcdserverpb::RangeRequest get;
+  get.set_key("a");
+  const auto begin = [&](std::string_view path, const google::protobuf::Message& request,
+                         runtime::Scope& scope) {
+    auto reply = std::make_unique<std::optional<net::GrpcReply>>();
+    scope.Spawn(
+        Collect((*methods.FindUnary(path))(context, request.SerializeAsString()), reply.get()));
+    world.executor().Settle();
+    return reply;
+  };
+  for (const bool comes : {true, false}) {
+    runtime::Scope scope;
+    node.propose_error = node.barrier_error = Error{ErrorCode::kNoLeader, Outcome::kNotApplied, ""};
+    const auto write = begin(kPut, put, scope);
+    const auto read = begin("/etcdserverpb.KV/Range", get, scope);
+    world.executor().Advance(6s);
+    EXPECT_FALSE(write->has_value());
+    EXPECT_FALSE(read->has_value());
+    if (comes) node.propose_error = node.barrier_error = std::nullopt;
+    world.executor().Advance(2s);
+    ASSERT_TRUE(write->has_value());
+    ASSERT_TRUE(read->has_value());
+    EXPECT_EQ((*write)->has_value(), comes);
+    EXPECT_EQ((*read)->has_value(), comes);
+    if (comes) continue;
+    EXPECT_FAILS((*write)->error(), GrpcCode::kUnavailable, "etcdserver: request timed out");
+    EXPECT_FAILS((*read)->error(), GrpcCode::kUnavailable, "etcdserver: request timed out");
+  }
+}
+
+// Claim: a field in another wire type than its own is not taken for one that is not known.
+TEST_F(KvDoor, MistypedFieldsAreRefused) {
+  const auto reply = CallBytes("/etcdserverpb.KV/Range", std::string("\x08\x01", 2));
+  ASSERT_FALSE(reply.has_value());
+  EXPECT_EQ(reply.error().code, GrpcCode::kInternal);
+  EXPECT_TRUE(CallBytes("/etcdserverpb.KV/Range", std::string("\x0a\x01"
+                                                              "a\xf8\x07\x01",
+                                                              6)))
+      << "a field of a later version";
+}
+
 // Claim: an answer is sent when the command has been applied, not before.
 TEST_F(KvDoor, WritesAnswerWhenApplied) {
   node.hold_proposals = true;
@@ -294,6 +339,7 @@ TEST_F(KvDoor, WritesAnswerWhenApplied) {
 TEST_F(KvDoor, FailedProposals) {
   etcdserverpb::PutRequest put;
   put.set_key("a");
+  headers = {{"hasleader", "true"}};
   node.propose_error = Error{ErrorCode::kNoLeader, Outcome::kNotApplied, ""};
   EXPECT_FAILS(Failure(kPut, put), GrpcCode::kUnavailable, "etcdserver: no leader");
   node.propose_error = Error{ErrorCode::kTimedOut, Outcome::kUnknown, ""};

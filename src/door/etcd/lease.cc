@@ -33,7 +33,7 @@ Task<GrpcReply> Grant(Shared& shared, const GrpcContext& context, std::string by
   request.set_ttl(std::max(request.ttl(), shared.options.lease_ttl_min_seconds));
   if (request.id() == 0) request.set_id(FreshLeaseId(shared));
   return Propose<etcdserverpb::LeaseGrantResponse>(
-      &shared, kv::EncodeLeaseGrant(request.id(), request.ttl()), DeadlineOf(shared, context));
+      &shared, kv::EncodeLeaseGrant(request.id(), request.ttl()), PatienceOf(shared, context));
 }
 
 Task<GrpcReply> Revoke(Shared& shared, const GrpcContext& context, std::string bytes) {
@@ -43,7 +43,7 @@ Task<GrpcReply> Revoke(Shared& shared, const GrpcContext& context, std::string b
   if (!Decode(bytes, request))
     return Ready(std::unexpected(MalformedRequest("LeaseRevokeRequest")));
   return Propose<etcdserverpb::LeaseRevokeResponse>(&shared, kv::EncodeLeaseRevoke(bytes),
-                                                    DeadlineOf(shared, context));
+                                                    PatienceOf(shared, context));
 }
 
 Task<GrpcReply> TimeToLive(Shared& shared, const GrpcContext& context, std::string bytes) {
@@ -57,7 +57,7 @@ Task<GrpcReply> TimeToLive(Shared& shared, const GrpcContext& context, std::stri
   if (!remaining) co_return std::unexpected(StatusOf(remaining.error()));
   // The keys are read here, not at the leader: not before this replica has seen what the leader
   // had.
-  auto failure = co_await Barrier(shared, context.deadline);
+  auto failure = co_await Barrier(shared, PatienceOf(shared, context));
   if (failure) co_return std::unexpected(std::move(*failure));
   etcdserverpb::LeaseTimeToLiveResponse response;
   response.set_id(request.id());
@@ -75,11 +75,10 @@ Task<GrpcReply> TimeToLive(Shared& shared, const GrpcContext& context, std::stri
 Task<GrpcReply> Leases(Shared& shared, const GrpcContext& context, std::string) {
   auto refusal = Refusal(shared, context, OnLearner::kRefused);
   if (refusal) co_return std::unexpected(std::move(*refusal));
-  auto failure = co_await Barrier(shared, context.deadline);
+  auto failure = co_await Barrier(shared, PatienceOf(shared, context));
   if (failure) co_return std::unexpected(std::move(*failure));
   etcdserverpb::LeaseLeasesResponse response;
-  for (const std::int64_t id : shared.keyspace.store().LeaseIds())
-    response.add_leases()->set_id(id);
+  for (const std::int64_t id : shared.keyspace.LeasesByEnd()) response.add_leases()->set_id(id);
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   co_return Encode(shared, response);
 }

@@ -31,11 +31,13 @@ GrpcReply StatusPage(Shared& shared, const GrpcContext& context, const std::stri
   response.set_raftterm(status.term.value);
   response.set_raftappliedindex(status.applied.value);
   response.set_islearner(status.learner);
+  response.set_storageversion(shared.options.version);
+  response.mutable_downgradeinfo();
   if (status.leader == NodeId(0)) response.add_errors(std::string(TextOf(EtcdError::kNoLeader)));
   return Encode(shared, response);
 }
 
-constexpr std::size_t kHashRecordsPerTurn = 10'000;
+constexpr std::size_t kHashRecordsPerTurn = 2'000;
 
 /// Others have their turn between parts of the state.
 Task<Result<kv::Store::HashAt>> HashInTurns(Shared& shared, kv::Revision revision) {
@@ -61,6 +63,7 @@ Task<GrpcReply> HashKv(Shared& shared, const GrpcContext& context, std::string b
   response.mutable_header()->set_revision(shared.keyspace.store().revision());
   response.set_hash(hash->hash);
   response.set_compact_revision(hash->compact_revision);
+  response.set_hash_revision(hash->hash_revision);
   co_return Encode(shared, response);
 }
 
@@ -93,9 +96,7 @@ GrpcReply Alarm(Shared& shared, const GrpcContext& context, const std::string& b
 GrpcReply Defragment(Shared& shared, const GrpcContext& context, const std::string&) {
   if (auto refusal = Refusal(shared, context, OnLearner::kRefused))
     return std::unexpected(*refusal);
-  etcdserverpb::DefragmentResponse response;
-  response.mutable_header()->set_revision(shared.keyspace.store().revision());
-  return Encode(shared, response);
+  return std::string();  // as etcd's: without a header
 }
 
 Task<GrpcReply> MoveLeader(Shared& shared, const GrpcContext& context, std::string bytes) {
@@ -110,12 +111,13 @@ Task<GrpcReply> MoveLeader(Shared& shared, const GrpcContext& context, std::stri
         return member.id.value == request.targetid() && !member.learner;
       });
   if (!eligible) co_return Refuse(EtcdError::kBadLeaderTransferee);
+  // The leader leads already.
+  if (NodeId(request.targetid()) == shared.keyspace.replica().status().self)
+    co_return std::string();
   const Status moved = co_await shared.keyspace.replica().TransferLeadership(
       NodeId(request.targetid()), DeadlineOf(shared, context));
   if (!moved) co_return std::unexpected(StatusOf(moved.error()));
-  etcdserverpb::MoveLeaderResponse response;
-  response.mutable_header()->set_revision(shared.keyspace.store().revision());
-  co_return Encode(shared, response);
+  co_return std::string();  // as etcd's: without a header
 }
 
 Task<GrpcStatus> Snapshot(net::GrpcStream&) {

@@ -40,6 +40,8 @@ TEST_F(MaintenanceDoor, Status) {
   EXPECT_GT(status->dbsize(), 0);
   EXPECT_FALSE(status->islearner());
   EXPECT_EQ(status->errors_size(), 0);
+  EXPECT_EQ(status->storageversion(), "3.6.0");
+  EXPECT_TRUE(status->has_downgradeinfo());
 
   node.mutable_status().leader = NodeId(0);
   node.mutable_status().learner = true;
@@ -60,6 +62,7 @@ TEST_F(MaintenanceDoor, Hashes) {
   };
   const auto before = hash(0);
   ASSERT_TRUE(before);
+  EXPECT_EQ(before->hash_revision(), 2);
   Put("a", "2");
   EXPECT_NE(hash(0)->hash(), before->hash());
   EXPECT_EQ(hash(2)->hash(), before->hash());
@@ -69,6 +72,61 @@ TEST_F(MaintenanceDoor, Hashes) {
   ASSERT_FALSE(future);
   EXPECT_EQ(future.error().code, GrpcCode::kOutOfRange);
   EXPECT_EQ(future.error().message, "etcdserver: mvcc: required revision is a future revision");
+}
+
+TEST_F(MaintenanceDoor, HashOfAnEmptyStore) {
+  const auto kv = Ask<etcdserverpb::HashKVResponse>("HashKV", etcdserverpb::HashKVRequest());
+  ASSERT_TRUE(kv);
+  EXPECT_NE(kv->hash(), 0u);
+  EXPECT_EQ(Ask<etcdserverpb::HashResponse>("Hash", etcdserverpb::HashRequest())->hash(),
+            kv->hash());
+}
+
+// Claim: these two have no header in etcd either.
+TEST_F(MaintenanceDoor, DefragmentAndMovingToTheLeaderSucceed) {
+  EXPECT_EQ(CallBytes("/etcdserverpb.Maintenance/Defragment", ""), "");
+  etcdserverpb::MoveLeaderRequest request;
+  request.set_targetid(1);
+  EXPECT_EQ(CallBytes("/etcdserverpb.Maintenance/MoveLeader", request.SerializeAsString()), "");
+  EXPECT_FALSE(node.transferred_to.has_value());
+}
+
+// Claim: authentication is off, which clients with a configured user ask first.
+TEST_F(MaintenanceDoor, AuthenticationIsOff) {
+  const auto call = [&](const std::string& method) {
+    return CallBytes("/etcdserverpb.Auth/" + method, "");
+  };
+  for (const char* method : {"AuthDisable", "UserList", "RoleList"}) {
+    const auto reply = call(method);
+    ASSERT_TRUE(reply.has_value()) << method;
+    etcdserverpb::AuthDisableResponse response;
+    ASSERT_TRUE(response.ParseFromString(*reply));
+    EXPECT_EQ(response.header().revision(), 1);
+  }
+  etcdserverpb::AuthStatusResponse status;
+  ASSERT_TRUE(status.ParseFromString(call("AuthStatus").value()));
+  EXPECT_FALSE(status.enabled());
+  EXPECT_EQ(status.authrevision(), 1u);
+  EXPECT_EQ(call("Authenticate").error().code, GrpcCode::kFailedPrecondition);
+  EXPECT_EQ(call("Authenticate").error().message, "etcdserver: authentication is not enabled");
+  EXPECT_EQ(call("AuthEnable").error().message, "etcdserver: root user does not exist");
+  EXPECT_EQ(call("UserGet").error().message, "etcdserver: user name not found");
+  EXPECT_EQ(call("RoleDelete").error().message, "etcdserver: role name not found");
+  EXPECT_EQ(call("UserAdd").error().code, GrpcCode::kUnimplemented);
+}
+
+// Claim: the server itself is serving; no other service has a status.
+TEST_F(MaintenanceDoor, GrpcHealth) {
+  constexpr std::string_view kCheck = "/grpc.health.v1.Health/Check";
+  EXPECT_EQ(CallBytes(kCheck, ""), std::string("\x08\x01", 2));
+  EXPECT_EQ(CallBytes(kCheck, std::string("\x0a\x00", 2)), std::string("\x08\x01", 2));
+  EXPECT_EQ(CallBytes(kCheck, "\x0a\x01x").error().code, GrpcCode::kNotFound);
+  EXPECT_EQ(CallBytes(kCheck, "\x0a\x09x").error().code, GrpcCode::kInternal);
+  OpenStream watch(world, methods, "/grpc.health.v1.Health/Watch");
+  watch.stream.ClientSend("");
+  world.executor().Settle();
+  EXPECT_EQ(watch.stream.ClientTake(), std::string("\x08\x01", 2));
+  EXPECT_FALSE(watch.ended.has_value());
 }
 
 TEST_F(MaintenanceDoor, Alarms) {
@@ -155,12 +213,15 @@ TEST_F(MaintenanceDoor, HealthPage) {
   node.barrier_error = Error{ErrorCode::kTimedOut, Outcome::kNotApplied, ""};
   auto page = Page("/health");
   EXPECT_EQ(page.status, 503);
-  EXPECT_EQ(page.body, R"({"health":"false","reason":"QGET ERROR:etcdserver: request timed out"})");
+  EXPECT_EQ(page.body,
+            "{\"health\":\"false\",\"reason\":\"RANGE ERROR:etcdserver: request timed out\"}\n");
+  EXPECT_EQ(page.content_type, "text/plain; charset=utf-8");
   EXPECT_EQ(Page("/health", "serializable=true").status, 200);
   node.mutable_status().leader = NodeId(0);
-  page = Page("/health", "serializable=true");
+  EXPECT_EQ(Page("/health", "serializable=true").status, 200);
+  page = Page("/health");
   EXPECT_EQ(page.status, 503);
-  EXPECT_EQ(page.body, R"({"health":"false","reason":"RAFT NO LEADER"})");
+  EXPECT_EQ(page.body, "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n");
 }
 
 TEST_F(MaintenanceDoor, LiveAndReadyPages) {
@@ -179,6 +240,10 @@ TEST_F(MaintenanceDoor, LiveAndReadyPages) {
   EXPECT_NE(page.body.find("[-]linearizable_read failed: etcdserver: no leader\n"),
             std::string::npos);
   EXPECT_EQ(Page("/livez").status, 200);
+  EXPECT_EQ(Page("/readyz", "exclude=other&exclude=linearizable_read").status, 200);
+  EXPECT_NE(Page("/readyz", "verbose&exclude=linearizable_read")
+                .body.find("[+]linearizable_read excluded: ok\n"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -1,11 +1,21 @@
 #include "door/etcd/service.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
 
 namespace coterie::door::etcd {
 namespace {
 
 constexpr int kNoLeaderChecksMax = 3;
+constexpr Duration kLeaderCheckInterval = 50ms;
+
+/// Whether a request that failed so may be made again, later, with another answer.
+bool LacksLeader(const Error& error) {
+  return error.code == ErrorCode::kNoLeader && error.outcome == Outcome::kNotApplied;
+}
 
 bool IsUtf8(std::string_view text) {
   std::size_t i = 0;
@@ -31,6 +41,19 @@ bool IsUtf8(std::string_view text) {
 
 }  // namespace
 
+runtime::Task<void> Turns::Next() {
+  while (taken_) co_await free_.Wait();
+  taken_ = true;
+  struct Leave {
+    Turns& owner;
+    ~Leave() {
+      owner.taken_ = false;
+      owner.free_.NotifyAll();
+    }
+  } leave{*this};
+  co_await runtime::Yield(executor_);
+}
+
 bool AsksForLeader(const net::GrpcContext& context) {
   return context.Header("hasleader") == "true";
 }
@@ -52,16 +75,53 @@ Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context) {
   return std::min(context.deadline, shared.keyspace.world().Now() + shared.options.request_timeout);
 }
 
-runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant client_deadline) {
-  const Instant own = shared.keyspace.world().Now() + shared.options.request_timeout;
-  const Status ready =
-      co_await shared.keyspace.replica().ReadBarrier(std::min(own, client_deadline));
-  if (ready) co_return std::nullopt;
-  // The client's own deadline is its business; ours is a state that may pass, which clients retry.
-  if (ready.error().code == ErrorCode::kTimedOut && client_deadline <= own) {
-    co_return StatusOf(EtcdError::kDeadlineExceeded);
+Patience PatienceOf(const Shared& shared, const net::GrpcContext& context) {
+  return {.client_deadline = context.deadline,
+          .deadline = DeadlineOf(shared, context),
+          .for_leader = !AsksForLeader(context)};
+}
+
+runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Patience patience) {
+  runtime::World& world = shared.keyspace.world();
+  for (;;) {
+    const Status ready = co_await shared.keyspace.replica().ReadBarrier(patience.deadline);
+    if (ready) co_return std::nullopt;
+    const bool again = LacksLeader(ready.error()) && patience.for_leader;
+    if (again && world.Now() + kLeaderCheckInterval < patience.deadline) {
+      co_await runtime::Sleep(world.executor(), kLeaderCheckInterval);
+      continue;
+    }
+    // The client's own deadline is its business; ours is a state that may pass, which clients
+    // retry.
+    const bool timed_out = ready.error().code == ErrorCode::kTimedOut || again;
+    if (!timed_out) co_return StatusOf(ready.error());
+    const bool own = patience.client_deadline > patience.deadline;
+    co_return StatusOf(own ? EtcdError::kTimedOut : EtcdError::kDeadlineExceeded);
   }
-  co_return StatusOf(ready.error());
+}
+
+runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> ProposeWithLeader(
+    Shared* shared, std::string command, Patience patience) {
+  runtime::World& world = shared->keyspace.world();
+  for (;;) {
+    auto applied = co_await shared->keyspace.replica().Propose(command, patience.deadline);
+    const bool again = !applied && LacksLeader(applied.error()) && patience.for_leader;
+    if (!again) co_return std::move(applied);
+    if (world.Now() + kLeaderCheckInterval >= patience.deadline) {
+      co_return Fail(ErrorCode::kTimedOut, "no leader to pass the command to");
+    }
+    co_await runtime::Sleep(world.executor(), kLeaderCheckInterval);
+  }
+}
+
+bool HasMistypedField(const google::protobuf::Message& message) {
+  const auto& unknown = message.GetReflection()->GetUnknownFields(message);
+  for (int i = 0; i < unknown.field_count(); ++i) {
+    if (message.GetDescriptor()->FindFieldByNumber(unknown.field(i).number()) != nullptr) {
+      return true;
+    }
+  }
+  return false;
 }
 
 runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply) { co_return reply; }

@@ -15,12 +15,35 @@
 #include "node/replica.h"
 #include "runtime/sync.h"
 
+namespace google::protobuf {
+class Message;
+}
+
 namespace coterie::door::etcd {
+
+/// Lets one step of long work run in each round of the reactor's tasks, whoever's it is: so that
+/// together they hold up the others no longer than one alone.
+class Turns {
+ public:
+  explicit Turns(runtime::Executor& executor) : executor_(executor), free_(executor) {}
+  /// `co_await turns.Next()` before each step.
+  runtime::Task<void> Next();
+
+ private:
+  runtime::Executor& executor_;
+  bool taken_ = false;
+  runtime::Notification free_;
+};
 
 /// What every service of the door stands on. Lives as long as the door.
 struct Shared {
+  Shared(node::KvKeyspace& k, EtcdDoorOptions o)
+      : keyspace(k), options(std::move(o)), turns(k.world().executor()) {}
+
   node::KvKeyspace& keyspace;
   EtcdDoorOptions options;
+  Turns turns;
+  std::size_t long_ranges = 0;  ///< being answered now
 };
 
 /// What a member that only learns may serve [etcd v3rpc/interceptor.go].
@@ -34,8 +57,21 @@ std::optional<net::GrpcStatus> Refusal(const Shared& shared, const net::GrpcCont
 /// The call's own deadline or the door's request timeout, whichever comes first.
 Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context);
 
+/// How long a call waits for a leader: as etcd's, until its own deadline or the door's request
+/// timeout, unless it asked for a leader.
+struct Patience {
+  Instant client_deadline = Instant::max();
+  Instant deadline{};  ///< not after it
+  bool for_leader = true;
+};
+Patience PatienceOf(const Shared& shared, const net::GrpcContext& context);
+
 /// Waits until local reads are linearizable; the status to answer with if that fails.
-runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Instant client_deadline);
+runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Patience patience);
+
+/// Proposes a command, again while it is known not to have happened for want of a leader.
+runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> ProposeWithLeader(
+    Shared* shared, std::string command, Patience patience);
 
 /// An answer that is known already.
 runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply);
@@ -43,9 +79,13 @@ runtime::Task<net::GrpcReply> Ready(net::GrpcReply reply);
 /// The status of a message that is not of the method's type.
 net::GrpcStatus MalformedRequest(std::string_view type);
 
+/// Whether a field came in another wire type than its own: protobuf takes it for an unknown one.
+bool HasMistypedField(const google::protobuf::Message& message);
+
 template <class Message>
 bool Decode(std::string_view bytes, Message& message) {
-  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
+         !HasMistypedField(message);
 }
 
 /// Serialises an answer after completing its header, whose revision is set.
@@ -57,8 +97,8 @@ std::string Encode(Shared& shared, Response& response) {
 
 /// Proposes a command and answers with what applying it gave, a `Response`.
 template <class Response>
-runtime::Task<net::GrpcReply> Propose(Shared* shared, std::string command, Instant deadline) {
-  auto applied = co_await shared->keyspace.replica().Propose(std::move(command), deadline);
+runtime::Task<net::GrpcReply> Propose(Shared* shared, std::string command, Patience patience) {
+  auto applied = co_await ProposeWithLeader(shared, std::move(command), patience);
   if (!applied) co_return std::unexpected(StatusOf(applied.error()));
   COT_ASSERT(*applied != nullptr);
   auto& answer = static_cast<kv::Answer&>(**applied);

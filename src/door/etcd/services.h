@@ -14,6 +14,8 @@ void RegisterWatch(Shared& shared, net::GrpcMethods& methods);
 void RegisterLease(Shared& shared, net::GrpcMethods& methods);
 void RegisterCluster(Shared& shared, net::GrpcMethods& methods);
 void RegisterMaintenance(Shared& shared, net::GrpcMethods& methods);
+void RegisterAuth(Shared& shared, net::GrpcMethods& methods);
+void RegisterHealth(Shared& shared, net::GrpcMethods& methods);
 
 /// The plain HTTP pages.
 net::HttpHandler HealthPages(Shared& shared);

@@ -112,8 +112,8 @@ Task<void> WatchSession::ReceiveRequests() {
 
 void WatchSession::Create(const etcdserverpb::WatchCreateRequest& request) {
   kv::WatchSpec spec = SpecOf(request);
-  if (IsEmptyRange(spec)) return RefuseCreate(kEmptyRange);
   if (spec.start < 0) return RefuseCreate(TextOf(EtcdError::kCompacted));
+  if (IsEmptyRange(spec)) return RefuseCreate(kEmptyRange);
   if (request.watch_id() != 0 && entries_.contains(request.watch_id()))
     return RefuseCreate(kDuplicateId);
   if (entries_.size() >= shared_.options.watchers_max) return RefuseCreate(kTooManyWatchers);
@@ -195,7 +195,9 @@ Task<void> WatchSession::SendAnswers() {
       co_await stream_.Send(std::move(answer));
     }
     if (ready_.front() != nullptr) {
-      std::deque<std::string> messages = TakeEvents();
+      const std::size_t room = co_await stream_.Room();
+      if (ready_.front() == nullptr) continue;  // canceled meanwhile
+      std::deque<std::string> messages = TakeEvents(room);
       // A long stretch of history without events for a watcher is not walked in one go.
       if (messages.empty()) co_await runtime::Yield(executor);
       while (!messages.empty()) {
@@ -218,12 +220,12 @@ Task<void> WatchSession::SendAnswers() {
   }
 }
 
-std::deque<std::string> WatchSession::TakeEvents() {
+std::deque<std::string> WatchSession::TakeEvents(std::size_t room) {
   COT_ASSERT(ready_.front() != nullptr);
   Entry& entry = *static_cast<Entry*>(ready_.front());
   COT_ASSERT(entry.watcher != nullptr);
   entry.Unlink();
-  auto polled = entry.watcher->Poll(shared_.options.watch_batch_bytes);
+  auto polled = entry.watcher->Poll(std::min(room, shared_.options.watch_batch_bytes));
   std::deque<std::string> messages;
   if (!polled) {
     EndCompacted(entry, polled.error());
@@ -274,9 +276,10 @@ void WatchSession::EndCompacted(Entry& entry, const Error& error) {
   canceled.set_watch_id(entry.id);
   canceled.set_canceled(true);
   if (error.code == ErrorCode::kCompacted) {
-    canceled.set_compact_revision(CompactedRevisionIn(error));
+    canceled.set_compact_revision(CompactedRevisionIn(error));  // which says why, as etcd's
+  } else {
+    canceled.set_cancel_reason(StatusOf(error).message);
   }
-  canceled.set_cancel_reason(StatusOf(error).message);
   if (entry.progress_notify) --notified_entries_;
   entries_.erase(entry.id);
   QueueAnswer(std::move(canceled));

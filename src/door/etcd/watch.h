@@ -38,8 +38,9 @@ class WatchSession {
   std::int64_t ChooseId(std::int64_t wanted);
   void MarkReady(Entry& entry);
 
-  /// The messages for the next events of the ready list's first watcher; empty if it had none.
-  std::deque<std::string> TakeEvents();
+  /// The messages for the next events of the ready list's first watcher, about `room` bytes; empty
+  /// if it had none.
+  std::deque<std::string> TakeEvents(std::size_t room);
   void EndCompacted(Entry& entry, const Error& error);
   std::string EncodeEvents(std::int64_t id, kv::Revision revision, std::span<mvccpb::Event> events,
                            bool more_fragments);

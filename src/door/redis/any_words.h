@@ -16,8 +16,8 @@
 namespace coterie::door::redis {
 
 /// A command that `kind` serves, with as many words as it accepts: a few keys, on
-/// which commands of all types meet, the words that commands look for, and numbers at the ends of
-/// what numbers can be.
+/// which commands of all types meet, the words that commands look for, numbers at the ends of
+/// what numbers can be, and now and then very large words, or very many.
 inline std::vector<std::string> AnyWords(Random& random, std::uint8_t kind) {
   static constexpr std::array kKeys = {"a", "b", "c", "d", "{t}e", "{t}f", "", "\xff"};
   static constexpr std::array kWords = {
@@ -61,14 +61,25 @@ inline std::vector<std::string> AnyWords(Random& random, std::uint8_t kind) {
   const Command* command = nullptr;
   while (command == nullptr || (command->kinds & kind) == 0)
     command = &commands[random.Below(commands.size())];
+  // Those that have none in the table take their key behind the name of a subcommand.
+  static constexpr std::array kOfObject = {"encoding", "refcount", "idletime", "freq", "help"};
   const auto least =
       static_cast<std::size_t>(command->arity < 0 ? -command->arity : command->arity);
   std::size_t size = least;
-  if (command->arity < 0) size += random.Below(6);
+  if (command->arity < 0) size += random.Below(random.Below(400) == 0 ? 3000 : 6);
   std::vector<std::string> words = {std::string(command->name)};
+  if (command->id == CommandId::kObject && random.Chance(0.9)) {
+    words.emplace_back(kOfObject[random.Below(kOfObject.size())]);
+    size = 3;
+  }
   while (words.size() < size) {
     const bool key =
         command->first != 0 && words.size() == static_cast<std::size_t>(command->first);
+    if (random.Below(500) == 0) {
+      const std::size_t large = random.Below(20) == 0 ? 2u << 20 : 1 + random.Below(70'000);
+      words.emplace_back(large, random.Chance(0.5) ? '1' : '\0');
+      continue;
+    }
     switch (key ? 0 : random.Below(6)) {
       case 0:
       case 1:

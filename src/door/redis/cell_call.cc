@@ -140,8 +140,27 @@ std::optional<std::int64_t> CellCall::SampleCount(std::size_t i) {
 
 void CellCall::RefuseOption(std::string_view option, std::string_view reason) {
   const std::string_view kind = KindText(KindOf(context.keyspace->promise));
-  reply.Error(fmt::format("NOT{} {} with {} {}; use a raft or paxos keyspace", ToUpper(kind),
-                          ToUpper(words[0]), ToUpper(option), reason));
+  const std::uint8_t kinds = context.command->kinds;
+  // Only what serves the command at all can help.
+  const std::string_view hint = (kinds & kOrdered) == kOrdered ? "; use a raft or paxos keyspace"
+                                : (kinds & kRaft) != 0         ? "; use a raft keyspace"
+                                                               : "";
+  reply.Error(fmt::format("NOT{} {} with {} {}{}", ToUpper(kind), ToUpper(words[0]),
+                          ToUpper(option), reason, hint));
+}
+
+std::optional<ScanOptions> CellCall::ElementScan(cells::ObjectType type) {
+  const ShardId shard = IdOf(words[1]);
+  // In Redis's order: the cursor, whether the key is there, its type, the options.
+  if (!ParseScan(words.first(3), 2, false, reply)) return std::nullopt;
+  if (store.TypeOf(shard, words[1]) == cells::ObjectType::kNone) {
+    reply.Array(2);
+    reply.Bulk("0");
+    reply.Array(0);
+    return std::nullopt;
+  }
+  if (!Expect(shard, words[1], type)) return std::nullopt;
+  return ParseScan(words, 2, false, reply);
 }
 
 std::optional<ScanOptions> ParseScan(Words words, std::size_t cursor_at, bool with_type,

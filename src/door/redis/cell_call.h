@@ -77,6 +77,9 @@ struct CellCall {
   /// order until it answers false; `take` is called for those that belong in the answer.
   template <class Walk>
   void ScanFrom(const ScanOptions& options, Walk&& walk);
+  /// The options of HSCAN and its like. nullopt: an error is in `reply`, or the answer, if the key
+  /// is not there.
+  std::optional<ScanOptions> ElementScan(cells::ObjectType type);
   void SyntaxError() { reply.Error("ERR syntax error"); }
   /// -NOTCRDT and the like, for an option of a command: "SET with NX <reason>".
   void RefuseOption(std::string_view option, std::string_view reason);

@@ -31,6 +31,17 @@ bool IsSplittable(CommandId id) {
          id == CommandId::kUnlink || id == CommandId::kExists || id == CommandId::kTouch;
 }
 
+std::size_t BytesOf(Words words) {
+  std::size_t bytes = 0;
+  for (const std::string_view word : words) bytes += word.size();
+  return bytes;
+}
+
+/// COTERIE comes here for RESOLVE, which writes.
+bool Writes(const Command& command) {
+  return (command.flags & kWrite) != 0 || command.id == CommandId::kCoterie;
+}
+
 bool IsOneKey(const Command& command) {
   return command.first == 1 && command.last == 1 && (command.flags & kMovable) == 0;
 }
@@ -106,6 +117,14 @@ bool CellCommands::AllHere(const Context& context, Words words,
 Step CellCommands::Begin(const Context& context, Words words, std::string& out,
                          node::WriteTicket& ticket) {
   const Command& command = *context.command;
+  if (const std::size_t bytes = BytesOf(words); bytes > kWriteBytesMax && Writes(command)) {
+    Reply(out, context.protocol)
+        .Error(Error{ErrorCode::kTooLarge, Outcome::kNotApplied,
+                     fmt::format("{} has {} bytes; a command that writes a leaderless keyspace may "
+                                 "have {}",
+                                 ToUpper(command.name), bytes, kWriteBytesMax)});
+    return Step::kDone;
+  }
   if (IsKeyspaceWide(command.id) || Refreshes(context, words)) return Step::kSuspend;
   if (IsOneKey(command)) {
     if (!leaderless_.Serves(context.keyspace->ShardOf(words[1]))) return Step::kSuspend;
@@ -170,7 +189,11 @@ std::optional<std::vector<std::string>> CellCommands::KeysToRefresh(const Reques
   return keys;
 }
 
-runtime::Task<std::vector<std::string>> CellCommands::RunReads(std::vector<Request> requests) {
+bool CellCommands::MayJoin(const Context& front, const Command& next) const {
+  return (front.command->flags & kRead) != 0 && (next.flags & kRead) != 0;
+}
+
+runtime::Task<std::vector<std::string>> CellCommands::RunTogether(std::vector<Request> requests) {
   std::vector<runtime::Task<Status>> refreshes;
   std::vector<std::size_t> whose;
   for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -198,22 +221,35 @@ runtime::Task<std::vector<std::string>> CellCommands::RunReads(std::vector<Reque
   co_return replies;
 }
 
+runtime::Task<std::string> CellCommands::ExecuteFresh(Context context, OwnedWords words) {
+  const auto views = ViewsOf(words);
+  if (Refreshes(context, views)) {
+    std::vector<std::string> keys;
+    const auto positions = KeyPositions(*context.command, views);
+    if (positions)
+      for (const std::size_t position : *positions) keys.push_back(words[position]);
+    Status refreshed = co_await Refresh(context, std::move(keys));
+    if (!refreshed) co_return Encoded(context, refreshed.error());
+  }
+  co_return co_await ExecuteHere(context, std::move(words));
+}
+
 runtime::Task<std::string> CellCommands::RunOnShard(Context context, OwnedWords words,
                                                     std::string key) {
+  Here here = [this](Context with, OwnedWords all) {
+    return ExecuteFresh(std::move(with), std::move(all));
+  };
+  return RunWhereServed(std::move(context), std::move(words), std::move(key), std::move(here));
+}
+
+runtime::Task<std::string> CellCommands::RunWhereServed(Context context, OwnedWords words,
+                                                        std::string key, Here here) {
   std::unique_ptr<placement::Keyspace> adjusted;  // of a map newer than the connection's
   for (;;) {
     const placement::Shard& shard = context.keyspace->ShardOf(key);
-    const auto views = ViewsOf(words);
     if (leaderless_.Serves(shard)) {
-      if (Refreshes(context, views)) {
-        std::vector<std::string> keys;
-        const auto positions = KeyPositions(*context.command, views);
-        if (positions)
-          for (const std::size_t position : *positions) keys.push_back(words[position]);
-        Status refreshed = co_await Refresh(context, std::move(keys));
-        if (!refreshed) co_return Encoded(context, refreshed.error());
-      }
-      co_return co_await ExecuteHere(context, std::move(words));
+      std::string reply = co_await here(context, std::move(words));
+      co_return reply;
     }
     Result<std::string> answer = Fail(ErrorCode::kNotReplica, "The shard has just moved.");
     if (!context.forwarded) answer = co_await forwarder_.Forward(shard, context, words, false);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,6 +21,11 @@ namespace coterie::door::redis {
 /// state (R > 1), for another node that has the key, or for the acknowledgements of several shards.
 class CellCommands final : public Executor {
  public:
+  /// Of the words of one command that writes: less than a mutation may have, so that what is too
+  /// large is refused before anything is copied, sent or changed. Elements have their keys and
+  /// versions besides: what is too large with those is refused by the edit.
+  static constexpr std::size_t kWriteBytesMax = 24u << 20;
+
   /// All outlive it.
   CellCommands(runtime::World& world, node::Control& control, node::Leaderless& leaderless,
                Forwarder& forwarder);
@@ -27,10 +33,16 @@ class CellCommands final : public Executor {
   Step Begin(const Context& context, Words words, std::string& out,
              node::WriteTicket& ticket) override;
   runtime::Task<std::string> Run(Context context, OwnedWords words) override;
-  /// Several commands that only read, of one connection and keyspace: other replicas are asked for
-  /// all of their keys at the same time, and then they are answered in order, so that none shows an
-  /// older state than the one before it.
-  runtime::Task<std::vector<std::string>> RunReads(std::vector<Request> requests);
+  /// Commands that only read may.
+  bool MayJoin(const Context& front, const Command& next) const override;
+  /// Other replicas are asked for all of their keys at the same time, and then they are answered in
+  /// order, so that none shows an older state than the one before it.
+  runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) override;
+  /// Runs `here` if this node serves the shard of `key`, else has a replica run the command; again
+  /// with a newer map if the shard has moved.
+  using Here = std::function<runtime::Task<std::string>(Context context, OwnedWords words)>;
+  runtime::Task<std::string> RunWhereServed(Context context, OwnedWords words, std::string key,
+                                            Here here);
 
  private:
   /// One sub-command of a command that is split by shard.
@@ -44,6 +56,8 @@ class CellCommands final : public Executor {
   Step Execute(const Context& context, Words words, std::string& out, node::WriteTicket& ticket);
   /// The same, and waits for the acknowledgement.
   runtime::Task<std::string> ExecuteHere(Context context, OwnedWords words);
+  /// The same on keys of one shard, refreshed first where reads of it wait for other replicas.
+  runtime::Task<std::string> ExecuteFresh(Context context, OwnedWords words);
   /// Whether reads of it wait for other replicas.
   static bool Refreshes(const Context& context, Words words);
   bool AllHere(const Context& context, Words words, const std::vector<std::size_t>& keys) const;

@@ -125,10 +125,9 @@ void HIncrBy(CellCall& call) {
 }
 
 void HScan(CellCall& call) {
-  const auto options = ParseScan(call.words, 2, false, call.reply);
+  const auto options = call.ElementScan(kType);
   if (!options) return;
   const ShardId shard = call.IdOf(call[1]);
-  if (!call.Expect(shard, call[1], kType)) return;
   std::vector<Field> found;
   call.ScanFrom(*options, [&](std::string_view after, auto&& visit) {
     call.store.VisitHash(shard, call[1], after, [&](std::string_view name, std::string_view value) {

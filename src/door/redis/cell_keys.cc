@@ -185,11 +185,10 @@ std::string_view EncodingOf(CellCall& call, ShardId shard, cells::ObjectType typ
 }  // namespace
 
 void Object(CellCall& call) {
-  const bool known = IsWord(call[1], "encoding") || IsWord(call[1], "refcount") ||
-                     IsWord(call[1], "idletime") || IsWord(call[1], "freq");
-  if (!known || call.size() != 3) {
-    return call.reply.Error(
-        fmt::format("ERR unknown subcommand '{:.128}'. Try OBJECT HELP.", call[1]));
+  if (IsWord(call[1], "help")) {
+    call.reply.Array(2);
+    call.reply.Simple("OBJECT <subcommand> <key>. Subcommands are:");
+    return call.reply.Simple("ENCODING REFCOUNT");
   }
   const ShardId shard = call.IdOf(call[2]);
   const cells::ObjectType type = call.store.TypeOf(shard, call[2]);

@@ -115,10 +115,9 @@ void SCard(CellCall& call) {
 }
 
 void SScan(CellCall& call) {
-  const auto options = ParseScan(call.words, 2, false, call.reply);
+  const auto options = call.ElementScan(kType);
   if (!options) return;
   const ShardId shard = call.IdOf(call[1]);
-  if (!call.Expect(shard, call[1], kType)) return;
   std::vector<std::string> found;
   call.ScanFrom(*options, [&](std::string_view after, auto&& visit) {
     call.store.VisitSet(shard, call[1], after, [&](std::string_view member) {

@@ -132,8 +132,8 @@ void ZRank(CellCall& call) {
 /// All at once, at cursor 0: a member whose score changes meanwhile could be missed by any walk in
 /// score order that stops half-way.
 void ZScan(CellCall& call) {
-  const auto options = ParseScan(call.words, 2, false, call.reply);
-  if (!options || !ExpectSorted(call)) return;
+  const auto options = call.ElementScan(kType);
+  if (!options) return;
   call.reply.Array(2);
   call.reply.Bulk("0");
   std::vector<cells::ScoredMember> found = Collect(call, call[1], {});

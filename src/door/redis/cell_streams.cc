@@ -106,6 +106,7 @@ std::size_t WriteEntries(CellCall& call, std::string_view key, StreamId first, S
 struct Trim {
   std::optional<std::uint64_t> max_length;
   std::optional<StreamId> min_id;
+  std::uint64_t at_once = kMax;  ///< LIMIT: removed by one command
   /// Whether not even the newest entry is kept.
   bool Drops(StreamId newest) const { return max_length == 0 || (min_id && newest < *min_id); }
 };
@@ -119,7 +120,13 @@ struct AddOptions {
 /// `MAXLEN|MINID [=|~] threshold [LIMIT n]` at words[i]; moves `i` to its last word.
 bool ParseTrim(CellCall& call, std::size_t& i, Trim& trim) {
   const bool by_length = IsWord(call[i], "maxlen");
-  if (i + 1 < call.size() && (call[i + 1] == "=" || call[i + 1] == "~")) ++i;
+  if (trim.max_length || trim.min_id) {
+    call.reply.Error(
+        "ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
+    return false;
+  }
+  bool about = false;
+  if (i + 1 < call.size() && (call[i + 1] == "=" || call[i + 1] == "~")) about = call[++i] == "~";
   if (++i >= call.size()) {
     call.SyntaxError();
     return false;
@@ -139,8 +146,19 @@ bool ParseTrim(CellCall& call, std::size_t& i, Trim& trim) {
       return false;
     }
   }
-  if (i + 2 < call.size() && IsWord(call[i + 1], "limit")) i += 2;
-  return true;
+  if (i + 2 >= call.size() || !IsWord(call[i + 1], "limit")) return true;
+  i += 2;
+  const auto limit = call.Integer(i);
+  if (!limit) return false;
+  if (*limit < 0) {
+    call.reply.Error("ERR The LIMIT argument must be >= 0.");
+  } else if (!about) {
+    call.reply.Error("ERR syntax error, LIMIT cannot be used without the special ~ option");
+  } else {
+    if (*limit > 0) trim.at_once = static_cast<std::uint64_t>(*limit);
+    return true;
+  }
+  return false;
 }
 
 std::optional<AddOptions> ParseAdd(CellCall& call) {
@@ -157,8 +175,10 @@ std::optional<AddOptions> ParseAdd(CellCall& call) {
   }
   if (i < call.size() && call[i] != "*") {
     if (ParseId(call[i], 0) || call[i].ends_with("-*")) {
-      call.RefuseOption("an id of its own",
-                        "needs every replica to agree that no greater one was given");
+      call.RefuseOption(
+          "an id of its own",
+          "needs every replica to agree that no greater one was given: give * and take "
+          "the id that is answered");
     } else {
       call.reply.Error(kBadId);
     }
@@ -185,7 +205,7 @@ std::vector<StreamId> Beyond(CellCall& call, const Trim& trim) {
     const bool too_old = trim.min_id && entry.id < *trim.min_id;
     if (!too_many && !too_old) return false;
     beyond.push_back(entry.id);
-    return true;
+    return beyond.size() < trim.at_once;
   });
   return beyond;
 }
@@ -202,9 +222,12 @@ void XAdd(CellCall& call) {
     fields.emplace_back(call[i], call[i + 1]);
   StreamId id;
   const auto make = [&](cells::Edit& edit) {
-    for (const StreamId old : Beyond(call, options->trim)) edit.StreamRemove(call[1], old);
+    const std::vector<StreamId> beyond = Beyond(call, options->trim);
+    const std::size_t removed = beyond.size();
+    for (const StreamId old : beyond) edit.StreamRemove(call[1], old);
     id = edit.StreamAdd(call[1], fields);
-    if (options->trim.Drops(id)) edit.StreamRemove(call[1], id);
+    const bool may_drop = removed < options->trim.at_once;
+    if (may_drop && options->trim.Drops(id)) edit.StreamRemove(call[1], id);
   };
   if (call.Write(call[1], make)) call.reply.Bulk(ToText(id));
 }
@@ -239,7 +262,8 @@ void XRead(CellCall& call) {
   for (; i < call.size() && !IsWord(call[i], "streams"); i += 2) {
     if (i + 1 >= call.size()) return call.SyntaxError();
     if (IsWord(call[i], "block"))
-      return call.RefuseOption("BLOCK", "is not served: ask again after a pause");
+      return call.RefuseOption(
+          "BLOCK", "is not served: ask again after a pause, from the last id that was answered");
     if (!IsWord(call[i], "count")) return call.SyntaxError();
     const auto given = call.Integer(i + 1);
     if (!given) return;

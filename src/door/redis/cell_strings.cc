@@ -210,14 +210,9 @@ void GetRange(CellCall& call) {
 }
 
 void GetEx(CellCall& call) {
-  std::optional<std::int64_t> at;
-  bool persist = false;
-  if (call.size() == 3 && IsWord(call[2], "persist")) {
-    persist = true;
-  } else if (call.size() == 4 && ExpiryUnitOf(call[2])) {
-    at = ParseExpiry(call, 3, *ExpiryUnitOf(call[2]), "getex");
-    if (!at) return;
-  } else if (call.size() != 2) {
+  const bool persist = call.size() == 3 && IsWord(call[2], "persist");
+  const auto unit = call.size() == 4 ? ExpiryUnitOf(call[2]) : std::nullopt;
+  if (call.size() != 2 && !persist && !unit) {
     return call.SyntaxError();
   }
   const ShardId shard = call.IdOf(call[1]);
@@ -225,6 +220,11 @@ void GetEx(CellCall& call) {
   if (RefusesSiblings(call, shard, call[1])) return;
   const auto value = call.store.GetString(shard, call[1]);
   if (!value) return call.reply.Null();
+  std::optional<std::int64_t> at;
+  if (unit) {
+    at = ParseExpiry(call, 3, *unit, "getex");
+    if (!at) return;
+  }
   const std::uint64_t now = call.store.wall_ms();
   const auto make = [&](cells::Edit& edit) {
     if (at) cell_keys::ExpireIn(edit, call[1], *at, now);

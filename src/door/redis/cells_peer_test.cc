@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "door/etcd/test_server.h"
 #include "door/redis/peer_client.h"
+#include "door/redis/peer_requests.h"
 
 namespace coterie::door::redis {
 namespace {
@@ -370,6 +371,20 @@ TEST_F(PeerTest, RepliesAreRedissInBothProtocols) {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     Compare(2, seed, 3000);
     Compare(3, 100 + seed, 3000);
+  }
+}
+
+// What is malformed, unknown or meaningless is answered in Redis's words.
+TEST_F(PeerTest, WordsOfErrorsAreRediss) {
+  if (etcd::Shell("command -v redis-server").empty()) GTEST_SKIP() << "no redis-server here";
+  for (const std::string& at : {door_at_, redis_at_}) PeerClient(at).Ask({"FLUSHALL"});
+  for (const char* request : kPeerRequests) {
+    const auto ask = [&](const std::string& at) {
+      PeerClient client(at);
+      client.Send(request);
+      return client.ReceiveToEnd();
+    };
+    EXPECT_EQ(ask(door_at_), ask(redis_at_)) << request;
   }
 }
 

@@ -17,6 +17,12 @@ bool IsPlainName(std::string_view name) {
   return std::ranges::all_of(name, [](char c) { return c >= '!' && c <= '~'; });
 }
 
+bool IsClientType(std::string_view word) {
+  return std::ranges::any_of(
+      std::initializer_list<std::string_view>{"normal", "pubsub", "master", "replica", "slave"},
+      [&](std::string_view type) { return IsWord(word, type); });
+}
+
 bool SetName(Connection& connection, std::string_view name, Reply& reply) {
   if (!IsPlainName(name)) {
     reply.Error("ERR Client names cannot contain spaces, newlines or special characters.");
@@ -57,9 +63,8 @@ void List(DoorState& door, Words words, Reply& reply) {
     }
   } else if (words.size() == 4 && IsWord(words[2], "type")) {
     const bool subscribers = IsWord(words[3], "pubsub");
-    if (!subscribers && !IsWord(words[3], "normal") && !IsWord(words[3], "master") &&
-        !IsWord(words[3], "replica") && !IsWord(words[3], "slave"))
-      return reply.Error(fmt::format("ERR Unknown client type '{}'", words[3]));
+    if (!IsClientType(words[3]))
+      return reply.Error(fmt::format("ERR Unknown client type '{:.128}'", words[3]));
     for (const auto& [id, client] : door.connections) {
       const bool listed =
           subscribers ? client->subscribed() : IsWord(words[3], "normal") && !client->subscribed();
@@ -95,6 +100,7 @@ void Kill(DoorState& door, Connection& self, Words words, Reply& reply) {
   std::optional<std::string> address;
   std::optional<bool> subscribers;
   bool skip_me = true;
+  bool nobody = false;
   if (words.size() % 2 != 0) return reply.Error(kSyntax);
   for (std::size_t i = 2; i + 1 < words.size(); i += 2) {
     const std::string_view value = words[i + 1];
@@ -104,8 +110,16 @@ void Kill(DoorState& door, Connection& self, Words words, Reply& reply) {
       id = static_cast<std::uint64_t>(*number);
     } else if (IsWord(words[i], "addr")) {
       address = value;
-    } else if (IsWord(words[i], "type") && (IsWord(value, "normal") || IsWord(value, "pubsub"))) {
+    } else if (IsWord(words[i], "type")) {
+      if (!IsClientType(value))
+        return reply.Error(fmt::format("ERR Unknown client type '{:.128}'", value));
+      const bool served = IsWord(value, "normal") || IsWord(value, "pubsub");
+      if (!served) nobody = true;
       subscribers = IsWord(value, "pubsub");
+    } else if (IsWord(words[i], "laddr")) {
+      nobody = true;  // addresses of ours are not kept
+    } else if (IsWord(words[i], "user")) {
+      if (value != "default") return reply.Error(fmt::format("ERR No such user '{:.128}'", value));
     } else if (IsWord(words[i], "skipme") && (IsWord(value, "yes") || IsWord(value, "no"))) {
       skip_me = IsWord(value, "yes");
     } else {
@@ -114,7 +128,7 @@ void Kill(DoorState& door, Connection& self, Words words, Reply& reply) {
   }
   std::int64_t killed = 0;
   for (const auto& [number, client] : door.connections) {
-    if (id && number != *id) continue;
+    if (nobody || (id && number != *id)) continue;
     if (address && client->peer != *address) continue;
     if (subscribers && client->subscribed() != *subscribers) continue;
     if (client == &self && skip_me) continue;
@@ -132,7 +146,7 @@ void ReplyModeCommand(Connection& connection, std::string_view mode, Reply& repl
   if (IsWord(mode, "off")) {
     connection.reply_mode = Connection::ReplyMode::kOff;
   } else if (IsWord(mode, "skip")) {
-    if (connection.reply_mode == Connection::ReplyMode::kOn)
+    if (connection.reply_mode != Connection::ReplyMode::kOff)
       connection.reply_mode = Connection::ReplyMode::kSkipNext;
   } else {
     return reply.Error(kSyntax);
@@ -164,6 +178,16 @@ void TrackingInfo(Reply& reply) {
   reply.Array(0);
 }
 
+/// Nobody is blocked here.
+void Unblock(Words words, Reply& reply) {
+  const bool known =
+      words.size() == 3 ||
+      (words.size() == 4 && (IsWord(words[3], "timeout") || IsWord(words[3], "error")));
+  if (!known) return reply.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+  if (!ParseInteger(words[2])) return reply.Error("ERR value is not an integer or out of range");
+  reply.Integer(0);
+}
+
 void Switch(std::string_view word, Reply& reply) {
   if (!IsWord(word, "on") && !IsWord(word, "off")) return reply.Error(kSyntax);
   reply.Ok();
@@ -171,8 +195,10 @@ void Switch(std::string_view word, Reply& reply) {
 
 void Select(Connection& connection, std::string_view word, Reply& reply) {
   const auto number = ParseInteger(word);
-  if (!number || *number < INT32_MIN || *number > INT32_MAX)
-    return reply.Error("ERR value is not an integer or out of range");
+  if (!number) return reply.Error("ERR value is not an integer or out of range");
+  if (*number < INT32_MIN || *number > INT32_MAX)
+    return reply.Error(fmt::format("ERR value is out of range, value must between {} and {}",
+                                   INT32_MIN, INT32_MAX));
   if (*number < 0 || !connection.SelectDatabase(static_cast<std::uint32_t>(*number)))
     return reply.Error("ERR DB index is out of range");
   reply.Ok();
@@ -256,22 +282,22 @@ void RunClient(DoorState& door, Connection& connection, Words words, Reply& repl
   if (is("no-evict", 3) || is("no-touch", 3)) return Switch(words[2], reply);
   if (is("getredir", 2)) return reply.Integer(-1);
   if (is("trackinginfo", 2)) return TrackingInfo(reply);
-  if (is("unblock", 3) || is("unblock", 4)) return reply.Integer(0);
+  if (IsWord(what, "unblock")) return Unblock(words, reply);
+  if (IsWord(what, "caching"))
+    return reply.Error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+        "OPTOUT mode enabled");
+  if (IsWord(what, "pause"))
+    return reply.Error("ERR CLIENT PAUSE is refused: a node of a cluster cannot stop its writers");
   if (is("unpause", 2)) return reply.Ok();
   if (IsWord(what, "tracking") && n >= 3) {
     if (IsWord(words[2], "off")) return reply.Ok();
+    if (!IsWord(words[2], "on")) return reply.Error(kSyntax);
     return reply.Error(
         "ERR CLIENT TRACKING is refused: this server does not tell clients what to "
         "drop from their caches");
   }
-  if (is("help", 2)) {
-    reply.Array(2);
-    reply.Simple("CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    return reply.Simple(
-        "GETNAME GETREDIR ID INFO KILL LIST NO-EVICT NO-TOUCH REPLY SETINFO "
-        "SETNAME TRACKING TRACKINGINFO UNBLOCK UNPAUSE HELP");
-  }
-  UnknownSubcommand(words, reply);
+  RunServerCommand(door, words, reply, CommandId::kClient);  // HELP
 }
 
 bool RunDoorCommand(DoorState& door, Connection& connection, Words words, Reply& reply) {
@@ -306,7 +332,6 @@ bool RunDoorCommand(DoorState& door, Connection& connection, Words words, Reply&
     case CommandId::kPsubscribe:
     case CommandId::kUnsubscribe:
     case CommandId::kPunsubscribe:
-    case CommandId::kPublish:
     case CommandId::kPubsub:
       RunPubSubCommand(door, connection, words, reply);
       return true;

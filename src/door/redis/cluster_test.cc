@@ -1,8 +1,12 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/random.h"
+#include "door/redis/any_words.h"
+#include "door/redis/cluster_subscribers.h"
 #include "door/redis/door_fixture.h"
 #include "door/redis/forward.h"
 
@@ -166,16 +170,90 @@ TEST_F(TwoNodes, ScansFindWhatStays) {
   EXPECT_EQ(found, staying);
 }
 
-// A message goes to the subscribers of every node, each once; the count is of this node's.
+// A message goes to the subscribers of every node, each once, and all of them are counted.
 TEST_F(TwoNodes, MessagesReachSubscribersEverywhere) {
   Client near(world, NodeId(1)), far(world, NodeId(2)), publisher(world, NodeId(1));
   near.Ask("SUBSCRIBE c");
   far.Ask("PSUBSCRIBE *");
-  EXPECT_EQ(publisher.Ask("PUBLISH c hello"), ":1");
+  EXPECT_EQ(publisher.Ask("PUBLISH c hello"), ":2");
   far.Run(50ms);
   EXPECT_EQ(near.Take(), "*[\"message\" \"c\" \"hello\" ]");
   EXPECT_EQ(far.Take(), "*[\"pmessage\" \"*\" \"c\" \"hello\" ]");
   EXPECT_EQ(far.Take(), "(none)");
+  publisher.Tell(PeerClient::Encode({"PUBLISH", "c", "1"}) + PeerClient::Encode({"PING"}) +
+                 PeerClient::Encode({"PUBLISH", "d", "2"}) + PeerClient::Encode({"SET", "k", "v"}) +
+                 PeerClient::Encode({"PUBLISH", "c", "3"}));
+  for (const char* reply : {":2", "+PONG", ":1", "+OK", ":2"}) EXPECT_EQ(publisher.Take(), reply);
+  for (const char* message : {"1", "2", "3"})
+    EXPECT_NE(far.Take().find('"' + std::string(message) + "\" ]"), std::string::npos);
+}
+
+// PUBSUB is about the subscribers of all nodes: a name that several have is told once.
+TEST_F(TwoNodes, SubscribersOfTheClusterAreTold) {
+  Client near(world, NodeId(1)), far(world, NodeId(2)), both(world, NodeId(2));
+  Client asking(world, NodeId(1));
+  near.Ask("SUBSCRIBE a b");
+  far.Ask("SUBSCRIBE b c");
+  both.Ask("PSUBSCRIBE x* y*");
+  near.Ask("PSUBSCRIBE x*");
+  EXPECT_EQ(asking.Ask("PUBSUB CHANNELS"), "*[\"a\" \"b\" \"c\" ]");
+  EXPECT_EQ(asking.Ask("PUBSUB CHANNELS [ac]"), "*[\"a\" \"c\" ]");
+  EXPECT_EQ(asking.Ask("PUBSUB NUMSUB b c none"), "*[\"b\" :2 \"c\" :1 \"none\" :0 ]");
+  EXPECT_EQ(asking.Ask("PUBSUB NUMSUB"), "*[]");
+  EXPECT_EQ(asking.Ask("PUBSUB NUMPAT"), ":2");
+}
+
+// A node that does not answer is waited for once, for a bounded time, and not counted.
+TEST_F(TwoNodes, SilentNodesAreNotCounted) {
+  Client near(world, NodeId(1)), far(world, NodeId(2)), publisher(world, NodeId(1));
+  near.Ask("SUBSCRIBE c");
+  far.Ask("SUBSCRIBE c");
+  machine(1).transport.SetFault(NodeId(2), {.cut = true});
+  EXPECT_EQ(publisher.Ask("PUBLISH c one"), "(none)");
+  publisher.Run(ClusterSubscribers::kPatience);
+  EXPECT_EQ(publisher.Take(), ":1");
+  EXPECT_EQ(publisher.Ask("PUBLISH c two"), ":1");  // at once
+  machine(1).transport.Heal();
+  publisher.Run(ClusterSubscribers::kPause + 5s);
+  EXPECT_EQ(publisher.Ask("PUBLISH c three"), ":2");
+}
+
+// A question about subscribers is read as it was written; anything shorter or longer is refused.
+TEST(SubscribersQuestion, Codec) {
+  const SubscribersQuestion question{.kind = SubscribersQuestion::Kind::kSubscribers,
+                                     .names = {"a", "", std::string("\0b", 2)}};
+  const std::string bytes = Encode(question);
+  const auto read = DecodeQuestion(bytes);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->kind, question.kind);
+  EXPECT_EQ(read->names, question.names);
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(DecodeQuestion(std::string_view(bytes).substr(0, n)).has_value()) << n;
+  EXPECT_FALSE(DecodeQuestion(bytes + "x").has_value());
+  Random random(3);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string any;
+    for (std::size_t n = random.Below(12); n > 0; --n)
+      any.push_back(static_cast<char>(random.Below(random.Below(2) == 0 ? 5 : 256)));
+    (void)DecodeQuestion(any);
+  }
+}
+
+// Whatever its words are, a command is answered by one reply at a node that has half of the shards.
+TEST_F(TwoNodes, AnyWordsAreAnsweredAnywhere) {
+  Client one(world, NodeId(1)), two(world, NodeId(2));
+  EXPECT_EQ(one.Ask("SET " + KeyOn(2) + " v"), "+OK");
+  EXPECT_EQ(one.Ask("OBJECT ENCODING " + KeyOn(2)), two.Ask("OBJECT ENCODING " + KeyOn(2)));
+  EXPECT_NE(one.Ask("OBJECT ENCODING " + KeyOn(2)), "(nil)");
+  for (int i = 0; i < 4000; ++i) {
+    const auto words = AnyWords(world.random(), redis::kCrdt);
+    Client& client = i % 2 == 0 ? one : two;
+    client.Tell(PeerClient::Encode(words));
+    client.Run(20ms);
+    std::string_view in = client.input();
+    ASSERT_TRUE(SkipReply(in) && in.empty()) << fmt::format("{} -> {}", words, client.input());
+    client.input().clear();
+  }
 }
 
 // A forwarded command is read as it was written; anything shorter or longer is refused.

@@ -70,6 +70,11 @@ class Executor {
                      node::WriteTicket& ticket) = 0;
   /// Runs it and answers the encoded reply.
   virtual runtime::Task<std::string> Run(Context context, OwnedWords words) = 0;
+  /// Whether `next`, of the same connection and keyspace, may begin while `front` waits, to be run
+  /// together with it if it waits, too.
+  virtual bool MayJoin(const Context& front, const Command& next) const = 0;
+  /// Runs what was let join; their replies, in order.
+  virtual runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) = 0;
 };
 
 }  // namespace coterie::door::redis

@@ -45,7 +45,11 @@ std::optional<std::vector<std::size_t>> KeyPositions(const Command& command, Wor
       return Counted(1, words);
     case CommandId::kXread:
       return AfterStreams(words);
+    case CommandId::kObject:
+      if (words.size() == 3) return Run(2, 1, words);
+      return std::vector<std::size_t>();
     case CommandId::kCoterie:
+    case CommandId::kObject:
       return Run(2, words.size() > 2 ? 1 : 0, words);
     default:
       break;

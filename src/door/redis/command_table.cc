@@ -17,6 +17,18 @@ constexpr std::array kTable = {
 #undef COT_COMMAND
 };
 
+constexpr std::array kSubcommands = {
+#define COT_SUBCOMMAND(command, name, arity) Subcommand{CommandId::command, name, arity},
+#include "door/redis/subcommands.inc"
+#undef COT_SUBCOMMAND
+};
+
+constexpr auto kHasSubcommands = [] {
+  std::array<bool, kTable.size()> has{};
+  for (const Subcommand& one : kSubcommands) has[static_cast<std::size_t>(one.command)] = true;
+  return has;
+}();
+
 constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 /// Rows by the hash of their names: twice as many places as rows at least, linear probing.
@@ -142,6 +154,25 @@ const Command* FindCommand(std::string_view name) {
     at = (at + 1) % kPlaces;
   }
   return nullptr;
+}
+
+std::span<const Subcommand> SubcommandsOf(CommandId command) {
+  const auto found = std::ranges::equal_range(kSubcommands, command, {}, &Subcommand::command);
+  return {found.begin(), found.end()};
+}
+
+std::string SubcommandError(const Command& command, std::span<const std::string_view> words) {
+  if (words.size() < 2 || !kHasSubcommands[static_cast<std::size_t>(command.id)]) return "";
+  const auto all = SubcommandsOf(command.id);
+  const auto found = std::ranges::find_if(
+      all, [&](const Subcommand& one) { return SameName(one.name, words[1]); });
+  if (found == all.end())
+    return fmt::format("ERR unknown subcommand '{:.128}'. Try {} HELP.", words[1],
+                       Upper(command.name));
+  const auto n = static_cast<int>(std::min<std::size_t>(words.size(), INT32_MAX));
+  if (found->arity >= 0 ? n == found->arity : n >= -found->arity) return "";
+  return fmt::format("ERR wrong number of arguments for '{}|{}' command", command.name,
+                     found->name);
 }
 
 std::string RefusalOf(const Command& command, std::uint8_t kind, std::string_view hint) {

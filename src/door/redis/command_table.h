@@ -82,6 +82,17 @@ std::span<const Command> AllCommands();
 const Command* FindCommand(std::string_view name);
 inline const Command& RowOf(CommandId id) { return AllCommands()[static_cast<std::size_t>(id)]; }
 
+struct Subcommand {
+  CommandId command;
+  std::string_view name;  ///< lower case
+  int arity;              ///< words, both names included; negative: at least so many
+};
+/// Those of a command, in order; empty: it has none, or checks them itself.
+std::span<const Subcommand> SubcommandsOf(CommandId command);
+/// Redis's error, without its leading '-', if the words behind a command's name are none of its
+/// subcommands, or too few or many for it; "": they are, or the command has none.
+std::string SubcommandError(const Command& command, std::span<const std::string_view> words);
+
 /// Why a keyspace of `kind` does not serve `command`, as an error reply without its leading '-'.
 /// `hint` says where it is served ("use a raft keyspace, e.g. SELECT 1"); may be "".
 std::string RefusalOf(const Command& command, std::uint8_t kind, std::string_view hint);

@@ -1,13 +1,9 @@
 #include "door/redis/connection.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "door/redis/door_state.h"
-#include "door/redis/text.h"
 #include "node/control.h"
 
 namespace coterie::door::redis {
@@ -15,51 +11,35 @@ namespace {
 
 /// A batch in the middle of which a command waits lets earlier replies go after so long.
 constexpr Duration kReplyPatience = 2ms;
-/// Reads of one connection that wait for other replicas together.
-constexpr std::size_t kReadsAtOnce = 256;
+/// Commands of one connection that wait together.
+constexpr std::size_t kTogetherMax = 256;
 
-/// Redis's answer to a name it does not know, with the beginning of the arguments.
-void UnknownCommand(Words words, Reply& reply) {
-  std::string text =
-      fmt::format("ERR unknown command '{:.128}', with args beginning with: ", words[0]);
-  std::size_t shown = 0;
-  for (const std::string_view word : words.subspan(1)) {
-    if (shown >= 128) break;
-    const std::string_view part = word.substr(0, 128 - shown);
-    text += fmt::format("'{}' ", part);
-    shown += part.size() + 3;
+/// After its last reply a client may go on sending so much for so long, and with such pauses.
+constexpr std::size_t kLingerBytesMax = 512u << 20;
+constexpr Duration kLingerMax = 60s;
+constexpr Duration kLingerPause = 2s;
+/// Written at once; then the client is seen to have taken it.
+constexpr std::size_t kWriteMax = 1u << 20;
+
+struct Discarding {
+  explicit Discarding(runtime::Executor& executor) : ended(executor) {}
+  std::size_t bytes = 0;
+  bool more = true;
+  runtime::Notification ended;
+};
+
+runtime::Task<void> Discard(runtime::Stream* stream, Discarding* state) {
+  std::vector<char> bytes(InputBuffer::kChunk);
+  while (state->bytes < kLingerBytesMax) {
+    Result<std::size_t> got = co_await stream->Read(bytes);
+    if (!got || *got == 0) break;
+    state->bytes += *got;
   }
-  reply.Error(text);
+  state->more = false;
+  state->ended.NotifyAll();
 }
 
 }  // namespace
-
-void InputBuffer::Consume(std::size_t n) {
-  begin_ += n;
-  COT_ASSERT(begin_ <= end_);
-  if (begin_ == end_) begin_ = end_ = 0;
-}
-
-std::span<char> InputBuffer::Room(std::size_t wanted) {
-  const std::size_t size = end_ - begin_;
-  std::size_t capacity = std::max(capacity_, kChunk);
-  if (size == 0 && (capacity > kChunkMax || last_read_ < capacity / 8)) capacity = kChunk;
-  if (last_read_ * 2 > capacity && capacity < kChunkMax) capacity *= 2;
-  // What a request claims is believed only as far as it has come.
-  if (wanted > capacity) capacity = std::max(capacity, std::min(wanted, 2 * size + kChunk));
-  if (size + 1 > capacity) capacity = 2 * size;
-  if (capacity != capacity_) {
-    auto bytes = std::make_unique_for_overwrite<char[]>(capacity);
-    if (size > 0) std::memcpy(bytes.get(), bytes_.get() + begin_, size);
-    bytes_ = std::move(bytes);
-    capacity_ = capacity;
-  } else if (begin_ > 0 && size > 0) {
-    std::memmove(bytes_.get(), bytes_.get() + begin_, size);
-  }
-  begin_ = 0;
-  end_ = size;
-  return {bytes_.get() + end_, capacity_ - end_};
-}
 
 Connection::Connection(DoorState& door, std::uint64_t the_id,
                        std::unique_ptr<runtime::Stream> stream)
@@ -78,6 +58,7 @@ Connection::Connection(DoorState& door, std::uint64_t the_id,
 Connection::~Connection() {
   door_.publisher.Forget(*this);
   door_.input_bytes -= input_accounted_;
+  door_.output_bytes -= output_accounted_;
   door_.connections.erase(id);
 }
 
@@ -88,7 +69,7 @@ void Connection::Close() {
 
 void Connection::Drain() {
   closing_ = true;
-  if (reading_) stream_->Close();
+  if (reading_ && !writing_) stream_->Close();
 }
 
 void Connection::Reset() {
@@ -98,7 +79,7 @@ void Connection::Reset() {
   database = 0;
   keyspace_name.clear();
   adjusted_.reset();
-  transaction_.Reset();
+  EndTransaction();
   context_ = Context{};
 }
 
@@ -148,88 +129,6 @@ bool Connection::UseKeyspace(std::string_view to) {
   return true;
 }
 
-bool Connection::Admits(const Command* row, Words words, Reply& reply) {
-  if (row == nullptr) {
-    UnknownCommand(words, reply);
-    return false;
-  }
-  if (!row->AcceptsWords(words.size())) {
-    WrongArguments(row->name, reply);
-    return false;
-  }
-  if (subscribed() && context_.protocol == 2 && (row->flags & kSubscribed) == 0) {
-    reply.Error(
-        fmt::format("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
-                    "/ QUIT / RESET are allowed in this context",
-                    row->name));
-    return false;
-  }
-  return true;
-}
-
-bool Connection::BeginOne(Words words) {
-  Reply reply(out_, context_.protocol);
-  const Command* row = FindCommand(words[0]);
-  ++door_.stats.commands;
-  if (!Admits(row, words, reply)) {
-    transaction_.OnRefused();
-    return false;
-  }
-  last_command = row;
-  context_.command = row;
-  context_.transaction = &transaction_;
-  if ((row->kinds & kDoor) == 0) return BeginOnKeyspace(*row, words, reply);
-  if (transaction_.Refuses(*row, reply)) return false;
-  if (RunDoorCommand(door_, *this, words, reply)) return false;
-  // COTERIE ID: the rest of the words are a command of their own.
-  if (!context_.operation.empty()) return BeginOne(words.subspan(3));
-  return BeginOnKeyspace(*row, words, reply);
-}
-
-bool Connection::BeginOnKeyspace(const Command& row, Words words, Reply& reply) {
-  RefreshKeyspace();
-  if (context_.keyspace == nullptr) {
-    reply.Error(Error{ErrorCode::kNoKeyspace, Outcome::kNotApplied,
-                      fmt::format("No keyspace has database {}.", database)});
-    transaction_.OnRefused();
-    return false;
-  }
-  const std::uint8_t kind = KindOf(context_.keyspace->promise);
-  Executor* executor = door_.ExecutorOf(row, kind, words);
-  if (executor == nullptr) {
-    reply.Error(RefusalOf(row, kind, door_.HintFor(row, *context_.map)));
-    transaction_.OnRefused();
-    return false;
-  }
-  const std::size_t begin = out_.size();
-  node::WriteTicket ticket;
-  switch (executor->Begin(context_, words, out_, ticket)) {
-    case Step::kDone:
-      return false;
-    case Step::kAcked:
-      if (ticket.number != 0) held_.push_back({begin, out_.size(), ticket});
-      return false;
-    case Step::kSuspend:
-      break;
-  }
-  suspended_in_ = executor;
-  suspended_.push_back({context_, OwnedWords(words.begin(), words.end())});
-  suspended_at_.push_back(out_.size());
-  return true;
-}
-
-void Connection::FilterReply(std::size_t begin) {
-  if (out_.size() > begin && out_[begin] == '-') ++door_.stats.errors;
-  if (reply_mode == ReplyMode::kOn) return;
-  if (reply_mode == ReplyMode::kSkipNext) {  // by CLIENT REPLY SKIP itself, which is silent
-    reply_mode = ReplyMode::kSkip;
-  } else if (reply_mode == ReplyMode::kSkip) {
-    reply_mode = ReplyMode::kOn;
-  }
-  out_.resize(begin);
-  while (!held_.empty() && held_.back().begin >= begin) held_.pop_back();
-}
-
 Connection::Stop Connection::RunBatch() {
   const Stop stop = BeginAll();
   return suspended_.empty() ? stop : Stop::kSuspended;
@@ -242,30 +141,35 @@ Connection::Stop Connection::BeginAll() {
   if (out_.empty()) unsent_since_ = last_command_at;
   for (std::size_t begun = 0; begun < limits.batch_commands_max; ++begun) {
     if (closing_) return Stop::kClosing;
-    if (out_.size() + outbox_.size() >= limits.batch_bytes_max) return Stop::kBound;
+    if (out_.size() >= limits.batch_bytes_max) return Stop::kBound;
     const auto state = parser_.Next(input_.unread());
     if (state == RequestParser::State::kMore) return Stop::kInputEnd;
     if (state == RequestParser::State::kError) {
       Reply(out_).Error(parser_.error());
-      closing_ = true;
+      closing_ = lingering_ = true;
       return Stop::kClosing;
     }
     if (!suspended_.empty() && !MayBeginBeside(parser_.words())) return Stop::kSuspended;
     const std::size_t begin = out_.size();
+    filtering_ = reply_mode != ReplyMode::kOn;
     const bool suspended = !parser_.words().empty() && BeginOne(parser_.words());
+    filtering_ = false;
     input_.Consume(parser_.consumed());
     context_.operation.clear();
     if (!suspended && !parser_.words().empty()) FilterReply(begin);
+    if (!pushed_.empty()) out_ += std::exchange(pushed_, {});
   }
   return Stop::kBound;
 }
 
 bool Connection::MayBeginBeside(Words words) const {
   if (words.empty() || reply_mode != ReplyMode::kOn) return false;
-  if (suspended_in_ != door_.cells.get() || suspended_.size() >= kReadsAtOnce) return false;
-  if ((suspended_.front().context.command->flags & kRead) == 0) return false;
+  if (suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
-  return row != nullptr && (row->flags & kRead) != 0;
+  if (row == nullptr || (row->kinds & kDoor) != 0) return false;
+  const Context& front = suspended_.front().context;
+  return door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_ &&
+         suspended_in_->MayJoin(front, *row);
 }
 
 runtime::Task<void> Connection::RunSuspended() {
@@ -276,9 +180,14 @@ runtime::Task<void> Connection::RunSuspended() {
   std::vector<std::string> replies;
   if (requests.size() == 1) {
     std::string reply = co_await suspended_in_->Run(requests[0].context, requests[0].words);
+    if (requests[0].context.command->id == CommandId::kExec) {
+      std::vector<Local> locals = std::exchange(locals_, {});
+      EndTransaction();
+      if (!locals.empty()) reply = co_await WithLocals(std::move(reply), std::move(locals));
+    }
     replies.push_back(std::move(reply));
   } else {
-    replies = co_await door_.cells->RunReads(std::move(requests));
+    replies = co_await suspended_in_->RunTogether(std::move(requests));
   }
   const bool silent = reply_mode != ReplyMode::kOn;
   if (reply_mode == ReplyMode::kSkip) reply_mode = ReplyMode::kOn;
@@ -295,10 +204,25 @@ runtime::Task<void> Connection::RunSuspended() {
 }
 
 runtime::Task<void> Connection::Acknowledge() {
+  std::vector<std::uint64_t> elsewhere;
+  if (!published_.empty()) {
+    std::vector<std::string> names;
+    for (const Published& one : published_) names.push_back(one.channel);
+    elsewhere = co_await door_.subscribers.Receivers(std::move(names));
+  }
   std::string settled;
   std::size_t copied = 0;
+  std::size_t published = 0;
   for (std::size_t i = 0; i < held_.size(); ++i) {
     const Held held = held_[i];
+    if (held.published) {
+      settled.append(out_, copied, held.begin - copied);
+      const std::uint64_t took = published_[published].here + elsewhere[published];
+      Reply(settled).Integer(static_cast<std::int64_t>(took));
+      ++published;
+      copied = held.end;
+      continue;
+    }
     if (door_.options.leaderless->IsAcknowledged(held.ticket)) continue;
     Status status = co_await door_.options.leaderless->Acknowledged(held.ticket, context_.deadline);
     if (status) continue;
@@ -308,9 +232,22 @@ runtime::Task<void> Connection::Acknowledge() {
     copied = held.end;
   }
   held_.clear();
+  published_.clear();
   if (copied == 0) co_return;
   settled.append(out_, copied);
   out_ = std::move(settled);
+}
+
+std::size_t Connection::OutputBound() const {
+  const RedisDoorLimits& limits = door_.options.limits;
+  return door_.output_bytes > limits.all_output_bytes_max ? limits.batch_bytes_max
+                                                          : limits.output_bytes_max;
+}
+
+void Connection::AccountOutput() {
+  const std::size_t now = output_bytes() > kWriteMax ? output_bytes() : 0;
+  door_.output_bytes += now;
+  door_.output_bytes -= std::exchange(output_accounted_, now);
 }
 
 runtime::Task<void> Connection::Settle() {
@@ -321,7 +258,27 @@ runtime::Task<void> Connection::Settle() {
     outbox_ += out_;
     out_.clear();
   }
-  if (!outbox_.empty()) co_await Flush();
+  if (outbox_.empty()) co_return;
+  if (!writing_) writers_.Spawn(Flush());
+  AccountOutput();
+  while (!closing_ && output_bytes() > OutputBound()) {
+    const bool taken = co_await AwaitTaken();
+    if (!taken) break;
+  }
+}
+
+runtime::Task<bool> Connection::AwaitTaken() {
+  const Duration patience = door_.options.limits.output_patience;
+  const bool taken = co_await written_.WaitUntil(door_.world.Now() + patience);
+  if (taken) co_return true;
+  ++door_.stats.untaken;
+  door_.world.log().Warn("redis",
+                         "client {} at {} took nothing of {} bytes of replies for {} s: "
+                         "disconnected",
+                         id, peer, output_bytes(),
+                         std::chrono::duration_cast<std::chrono::seconds>(patience).count());
+  Close();
+  co_return false;
 }
 
 runtime::Task<void> Connection::SettleEarlier() {
@@ -338,15 +295,25 @@ runtime::Task<void> Connection::Flush() {
   while (writing_) co_await written_.Wait();
   while (!outbox_.empty()) {
     writing_ = true;
-    std::string bytes = std::exchange(outbox_, {});
+    const std::string bytes = std::exchange(outbox_, {});
     door_.stats.output_bytes += bytes.size();
-    Status written = co_await stream_->Write(std::move(bytes));
+    for (sending_bytes_ = bytes.size(); sending_bytes_ > 0;) {
+      const std::size_t n = std::min(sending_bytes_, kWriteMax);
+      Status written = co_await stream_->Write(bytes.substr(bytes.size() - sending_bytes_, n));
+      sending_bytes_ -= n;
+      if (written) {
+        AccountOutput();
+        if (sending_bytes_ > 0) written_.NotifyAll();
+        continue;
+      }
+      sending_bytes_ = 0;
+      outbox_.clear();
+      Close();
+    }
     writing_ = false;
     written_.NotifyAll();
-    if (written) continue;
-    closing_ = true;
-    outbox_.clear();
   }
+  if (closing_ && reading_) stream_->Close();
 }
 
 runtime::Task<void> Connection::FlushPushes() {
@@ -358,10 +325,15 @@ runtime::Task<void> Connection::FlushPushes() {
 void Connection::Push(std::string_view message) {
   if (closing_) return;
   if (output_bytes() + message.size() > door_.options.limits.push_bytes_max) {
+    ++door_.stats.untaken;
     door_.world.log().Warn("redis", "client {} at {} does not take its messages: disconnected", id,
                            peer);
     outbox_.clear();
     return Close();
+  }
+  if (filtering_) {
+    pushed_ += message;  // not a reply: it is not left out
+    return;
   }
   if (!out_.empty()) {
     out_ += message;  // behind the answer to the SUBSCRIBE that it came by
@@ -370,7 +342,7 @@ void Connection::Push(std::string_view message) {
   outbox_ += message;
   if (push_scheduled_ || writing_) return;  // whoever writes takes this, too
   push_scheduled_ = true;
-  pushes_.Spawn(FlushPushes());
+  writers_.Spawn(FlushPushes());
 }
 
 bool Connection::ReserveInput() {
@@ -380,12 +352,25 @@ bool Connection::ReserveInput() {
   return now == 0 || door_.input_bytes <= door_.options.limits.input_bytes_max;
 }
 
+runtime::Task<void> Connection::Linger() {
+  stream_->ShutdownWrite();
+  reading_ = true;  // it may be ended
+  Discarding state(door_.world.executor());
+  runtime::Scope scope;  // destroyed before what its task writes to
+  scope.Spawn(Discard(stream_.get(), &state));
+  const Instant end = door_.world.Now() + kLingerMax;
+  for (std::size_t seen = 0; state.more && door_.world.Now() < end; seen = state.bytes) {
+    co_await state.ended.WaitUntil(std::min(door_.world.Now() + kLingerPause, end));
+    if (state.bytes == seen) break;
+  }
+}
+
 runtime::Task<void> Connection::Run() {
   while (!closing_) {
     const std::span<char> room = input_.Room(parser_.wanted());
     if (!ReserveInput()) {
       Reply(out_).Error("ERR input of all clients is over its bound: send less at once");
-      co_await Settle();
+      lingering_ = true;
       break;
     }
     reading_ = true;
@@ -407,6 +392,11 @@ runtime::Task<void> Connection::Run() {
     }
   }
   if (!out_.empty()) co_await Settle();
+  while (writing_) {
+    const bool taken = co_await AwaitTaken();
+    if (!taken) break;
+  }
+  if (lingering_) co_await Linger();
   stream_->Close();
 }
 

@@ -24,7 +24,7 @@ using net::test::TestWorld;
 /// One node: its control keyspace, replicas, connections to the others, and door.
 struct Machine {
   Machine(TestWorld& world, NodeId self, const std::vector<node::MemberConfig>& members,
-          placement::ClusterMapPtr map, RedisDoorLimits limits)
+          placement::ClusterMapPtr map, RedisDoorLimits limits, Executor* ordered = nullptr)
       : control(world, std::move(map)),
         leaderless(world, control, self),
         transport(world, self, 7, members, {}),
@@ -32,6 +32,7 @@ struct Machine {
                      .control = &control,
                      .leaderless = &leaderless,
                      .transport = &transport,
+                     .ordered = ordered,
                      .limits = limits}) {
     transport.Start(*world.network().Listen({"10.0.0." + std::to_string(self.value), 7071}));
     door.Serve(*world.network().Listen({"10.0.0." + std::to_string(self.value), 6379}));
@@ -129,13 +130,14 @@ class DoorTest : public testing::Test {
                          .peer = {"10.0.0." + std::to_string(i), 7071}});
     for (const node::MemberConfig& member : members)
       machines.push_back(
-          std::make_unique<Machine>(world, member.id, members, control.map(), limits));
+          std::make_unique<Machine>(world, member.id, members, control.map(), limits, ordered));
     world.executor().RunFor(2s);  // connections between them stand
   }
   Machine& machine(std::size_t n) { return *machines[n - 1]; }
 
   TestWorld world;
   StandInControl control;
+  Executor* ordered = nullptr;  ///< raft and paxos keyspaces of all machines
   std::vector<std::unique_ptr<Machine>> machines;
 };
 

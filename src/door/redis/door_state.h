@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "door/redis/cell_commands.h"
+#include "door/redis/cluster_subscribers.h"
 #include "door/redis/connection.h"
 #include "door/redis/forward.h"
 #include "door/redis/publish.h"
@@ -35,14 +37,18 @@ struct DoorState {
   const RedisDoorOptions options;
   const Instant started;
   RedisDoorStats stats;
-  std::size_t input_bytes = 0;  // capacity of large input buffers
+  std::size_t input_bytes = 0;   // capacity of large input buffers
+  std::size_t output_bytes = 0;  // of large outputs that are not taken
+  std::optional<Instant> http_told_at;  // when the log was last told of a browser
   std::uint64_t next_client = 1;
   std::map<std::string, std::string, std::less<>> config;  // as CONFIG GET answers
   std::map<std::uint64_t, Connection*> connections;
   bool draining = false;
   Publisher publisher;
+  ClusterSubscribers subscribers;
   Router router;
   std::unique_ptr<CellCommands> cells;
+  std::unique_ptr<Executor> conditional;  // options.conditional, where the key has a replica
   runtime::Notification ended;
   runtime::Scope acceptors;
   runtime::Scope serving;  // last: its tasks use everything above

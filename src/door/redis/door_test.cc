@@ -57,27 +57,6 @@ TEST_F(OneNode, RefusedWritesSayNotApplied) {
   EXPECT_NE(error.find("not applied"), std::string::npos);
 }
 
-// A client that sends without reading is not read any more once its replies are not taken: its
-// 300,000 commands wait where they are, and all are answered when it reads.
-TEST_F(OneNode, UnreadRepliesStopTheInput) {
-  Start(1);
-  Client client(world, NodeId(1));
-  client.Ask("PING");
-  client.StopReading();
-  std::string pings;
-  for (int i = 0; i < 300'000; ++i) pings += "PING\r\n";
-  client.Tell(std::move(pings));
-  client.Run(100ms);
-  const std::uint64_t begun = machine(1).door.stats().commands;
-  EXPECT_LT(begun, 200'000u);
-  client.GoOnReading();
-  client.Run(10s);
-  EXPECT_EQ(machine(1).door.stats().commands, 300'001u);
-  std::size_t answers = 0;
-  for (const char c : client.input()) answers += c == '+';
-  EXPECT_EQ(answers, 300'000u);
-}
-
 TEST_F(OneNode, BreaksOfTheProtocolEndTheConnection) {
   Start(1);
   Client client(world, NodeId(1));
@@ -98,18 +77,6 @@ TEST_F(OneNode, RefusesClientsOverTheBound) {
   third.Run();
   EXPECT_TRUE(third.closed());
   EXPECT_EQ(machine(1).door.stats().refused, 1u);
-}
-
-TEST_F(OneNode, ClientReplyModes) {
-  Start(1);
-  Client client(world, NodeId(1));
-  EXPECT_EQ(client.Ask("CLIENT REPLY SKIP"), "(none)");
-  EXPECT_EQ(client.Ask("PING"), "(none)");
-  EXPECT_EQ(client.Ask("PING"), "+PONG");
-  EXPECT_EQ(client.Ask("CLIENT REPLY OFF"), "(none)");
-  EXPECT_EQ(client.Ask("SET a 1"), "(none)");
-  EXPECT_EQ(client.Ask("CLIENT REPLY ON"), "+OK");
-  EXPECT_EQ(client.Ask("GET a"), "\"1\"");
 }
 
 TEST_F(OneNode, ClientCommands) {
@@ -181,9 +148,66 @@ TEST_F(OneNode, RefusalsSayWhere) {
   EXPECT_EQ(client.Ask("SELECT 7"), "-ERR DB index is out of range");
   EXPECT_TRUE(client.Ask("SET a 1 NX").starts_with("-NOTCRDT SET with NX decides"));
   EXPECT_TRUE(client.Ask("ZADD z GT 1 a").starts_with("-NOTCRDT ZADD with GT decides"));
-  EXPECT_TRUE(client.Ask("XADD s 1-1 f v").starts_with("-NOTCRDT XADD with"));
-  EXPECT_TRUE(client.Ask("XREAD BLOCK 0 STREAMS s 0").starts_with("-NOTCRDT XREAD with BLOCK"));
+  // What no keyspace can do names none.
+  EXPECT_EQ(client.Ask("XADD s 1-1 f v"),
+            "-NOTCRDT XADD with AN ID OF ITS OWN needs every replica to agree that no greater one "
+            "was given: give * and take the id that is answered");
+  EXPECT_EQ(client.Ask("XREAD BLOCK 0 STREAMS s 0"),
+            "-NOTCRDT XREAD with BLOCK is not served: ask again after a pause, from the last id "
+            "that was answered");
+  EXPECT_TRUE(client.Ask("SET a 1 NX").ends_with("; use a raft or paxos keyspace"));
+  EXPECT_TRUE(client.Ask("ZADD z GT 1 a").ends_with("; use a raft keyspace"));
   EXPECT_TRUE(client.Ask("DEBUG SLEEP 1").starts_with("-ERR DEBUG"));
+}
+
+// LIMIT bounds what one XADD removes, and is refused where Redis refuses it.
+TEST_F(OneNode, TrimsAreLimited) {
+  Start(1);
+  Client client(world, NodeId(1));
+  for (int i = 0; i < 10; ++i) client.Ask("XADD s * f v");
+  EXPECT_TRUE(client.Ask("XADD s MAXLEN 4 LIMIT 2 * f v")
+                  .starts_with("-ERR syntax error, LIMIT cannot be used without"));
+  EXPECT_EQ(client.Ask("XADD s MAXLEN ~ 4 LIMIT -1 * f v"),
+            "-ERR The LIMIT argument must be >= 0.");
+  EXPECT_TRUE(client.Ask("XADD s MAXLEN 4 MINID 0 * f v").starts_with("-ERR syntax error, MAXLEN"));
+  EXPECT_EQ(client.Ask("XLEN s"), ":10");
+  client.Ask("XADD s MAXLEN ~ 4 LIMIT 3 * f v");
+  EXPECT_EQ(client.Ask("XLEN s"), ":8");
+  client.Ask("XADD s MAXLEN ~ 4 LIMIT 0 * f v");
+  EXPECT_EQ(client.Ask("XLEN s"), ":4");
+  client.Ask("XADD s MAXLEN ~ 0 LIMIT 2 * f v");
+  EXPECT_EQ(client.Ask("XLEN s"), ":3");
+}
+
+// What a test suite of Redis's does first: settings are told, and set to what they are; those that
+// change nothing here may be set to anything; there are no functions to flush.
+TEST_F(OneNode, SettingsOfRedisAreAnswered) {
+  Start(1);
+  Client client(world, NodeId(1)), other(world, NodeId(1));
+  for (const char* line : {"FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "FUNCTION FLUSH ASYNC"})
+    EXPECT_EQ(client.Ask(line), "+OK") << line;
+  client.Tell("CONFIG GET *\r\n");
+  std::string_view all = client.input();
+  std::vector<std::string> settings;
+  all.remove_prefix(all.find("\r\n") + 2);
+  while (!all.empty()) settings.push_back(PeerClient::Text(all));
+  client.input().clear();
+  EXPECT_GT(settings.size(), 80u);
+  for (std::size_t i = 0; i + 1 < settings.size(); i += 2) {
+    const auto bare = [](const std::string& quoted) { return quoted.substr(1, quoted.size() - 2); };
+    EXPECT_EQ(client.Ask({"CONFIG", "SET", bare(settings[i]), bare(settings[i + 1])}), "+OK")
+        << settings[i];
+  }
+  EXPECT_EQ(client.Ask("CONFIG SET Hash-Max-Listpack-Entries 7 hz 100"), "+OK");
+  EXPECT_EQ(other.Ask("CONFIG GET hash-max-listpack-entries"),
+            "*[\"hash-max-listpack-entries\" \"7\" ]");
+  // What would be answered otherwise is not set, and nothing beside it.
+  EXPECT_EQ(client.Ask("CONFIG SET hz 1 notify-keyspace-events KEA"),
+            "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - it "
+            "is fixed by the node's own configuration");
+  EXPECT_EQ(client.Ask("CONFIG GET hz"), "*[\"hz\" \"100\" ]");
+  EXPECT_EQ(client.Ask("FUNCTION LOAD x"),
+            "-ERR FUNCTION LOAD is not served: no keyspace runs scripts");
 }
 
 // An operation that is sent twice under its name is done once.

@@ -38,8 +38,9 @@ runtime::Task<std::vector<T>> All(runtime::Executor& executor,
   co_return all;
 }
 
-/// The encoded elements of a reply that is an array of bulk strings, integers and nulls; nullopt if
-/// it is anything else.
+/// The encoded elements of a reply that is an array, and no null; nullopt if it is anything else.
+/// Elements may be nested kArrayDepthMax deep.
+constexpr int kArrayDepthMax = 8;
 std::optional<std::vector<std::string_view>> ElementsOf(std::string_view reply);
 /// The bytes of an encoded bulk string; "" if it is none.
 std::string_view BytesOf(std::string_view bulk);

@@ -44,7 +44,9 @@ void SetBit(const Call& call) {
     return call.reply.Error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
   }
   std::string value = object.value;
-  call.reply.Integer(BitOf(value, *offset));
+  const unsigned old = BitOf(value, *offset);
+  call.reply.Integer(old);
+  if (at < value.size() && (old != 0) == (call[3] == "1")) return;
   value.resize(std::max(value.size(), at + 1));
   const auto mask = static_cast<unsigned char>(1u << (7 - *offset % 8));
   const auto byte = static_cast<unsigned char>(value[at]);

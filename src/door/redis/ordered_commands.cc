@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -24,10 +25,12 @@ struct OrderedCommands::State {
       : world(the_world), parts(std::move(the_parts)), cursors(the_world.random()) {}
 
   RaftJobs& Jobs(const std::string& keyspace);
+  RaftJobs& Jobs(const Context& context);
   Task<std::string> RunOnRaft(Context context, OwnedWords words);
   Task<std::string> Watch(Context context, OwnedWords words);
   Task<std::string> Exec(Context context, OwnedWords words);
   Task<std::string> PassOn(Context context, OwnedWords words);
+  Task<std::vector<std::string>> RunTogetherOnRaft(std::vector<Request> requests);
   Task<void> Sweep(std::string keyspace);
 
   runtime::World& world;
@@ -53,6 +56,11 @@ bool IsRaft(const Context& context) {
 
 bool Changes(const Command& command) { return (command.flags & kWrite) != 0; }
 
+/// SCAN, KEYS, DBSIZE, RANDOMKEY.
+bool ReadsAllKeys(const Command& command) {
+  return !Changes(command) && ordered::KeyspaceHandler(command.id) != nullptr;
+}
+
 /// The key that a command is queued under: its first one.
 std::string QueueOf(const Command& command, const OwnedWords& words) {
   if (command.first <= 0 || static_cast<std::size_t>(command.first) >= words.size()) return "";
@@ -77,6 +85,12 @@ RaftJobs& OrderedCommands::State::Jobs(const std::string& keyspace) {
   return *slot;
 }
 
+RaftJobs& OrderedCommands::State::Jobs(const Context& context) {
+  RaftJobs& found = Jobs(context.keyspace->promise.name);
+  found.database = context.keyspace->promise.redis_database;
+  return found;
+}
+
 Task<std::string> OrderedCommands::State::PassOn(Context context, OwnedWords words) {
   if (context.forwarded || !parts.pass_on) {
     co_return Encoded(context.protocol, {ErrorCode::kNotReplica, Outcome::kNotApplied,
@@ -94,7 +108,7 @@ Task<std::string> OrderedCommands::State::Watch(Context context, OwnedWords word
   std::vector<Watched> watched;
   std::string out;
   if (parts.raft(NameOf(context)) != nullptr) {
-    auto seen = co_await Jobs(NameOf(context)).Watch(std::move(keys), context.deadline);
+    auto seen = co_await Jobs(context).Watch(std::move(keys), context.deadline);
     if (!seen) co_return Encoded(context.protocol, seen.error());
     watched = std::move(*seen);
   } else {
@@ -156,14 +170,21 @@ Task<std::string> OrderedCommands::State::Exec(Context context, OwnedWords words
     reply = co_await PassOn(std::move(context), std::move(words));
     co_return reply;
   }
-  bool changes = false;
+  bool changes = false, all_keys = false;
   std::string queue;
   for (const auto& queued : job.commands) {
+    all_keys = all_keys || ReadsAllKeys(*queued.command);
     if (!Changes(*queued.command)) continue;
     if (!changes) queue = QueueOf(*queued.command, queued.words);
     changes = true;
   }
-  RaftJobs& jobs_here = Jobs(NameOf(context));
+  if (changes && all_keys) {  // nothing guards a whole keyspace
+    co_return Encoded(context.protocol,
+                      {ErrorCode::kInvalidArgument, Outcome::kNotApplied,
+                       "a transaction that changes keys cannot have SCAN, KEYS, DBSIZE or "
+                       "RANDOMKEY in it"});
+  }
+  RaftJobs& jobs_here = Jobs(context);
   if (changes) {
     reply = co_await jobs_here.Change(std::move(queue), std::move(job));
   } else {
@@ -183,10 +204,6 @@ Task<std::string> OrderedCommands::State::RunOnRaft(Context context, OwnedWords 
     reply = co_await Exec(std::move(context), std::move(words));
     co_return reply;
   }
-  if (ordered::HandlerOf(id) == nullptr) {
-    Reply(reply, context.protocol).Error(RefusalOf(*context.command, kRaft, ""));
-    co_return reply;
-  }
   if (parts.raft(NameOf(context)) == nullptr) {
     reply = co_await PassOn(std::move(context), std::move(words));
     co_return reply;
@@ -195,13 +212,44 @@ Task<std::string> OrderedCommands::State::RunOnRaft(Context context, OwnedWords 
   std::string queue = QueueOf(*context.command, words);
   Job job{.protocol = context.protocol, .deadline = context.deadline};
   job.commands.push_back({context.command, std::move(words)});
-  RaftJobs& jobs_here = Jobs(NameOf(context));
+  RaftJobs& jobs_here = Jobs(context);
   if (changes) {
     reply = co_await jobs_here.Change(std::move(queue), std::move(job));
   } else {
     reply = co_await jobs_here.Read(std::move(job));
   }
   co_return reply;
+}
+
+Task<std::vector<std::string>> OrderedCommands::State::RunTogetherOnRaft(
+    std::vector<Request> requests) {
+  const std::string keyspace = NameOf(requests.front().context);
+  std::vector<std::string> replies;
+  if (parts.raft(keyspace) == nullptr) {
+    for (Request& request : requests) {
+      std::string reply = co_await PassOn(std::move(request.context), std::move(request.words));
+      replies.push_back(std::move(reply));
+    }
+    co_return replies;
+  }
+  bool changes = false;
+  std::string queue = QueueOf(*requests.front().context.command, requests.front().words);
+  std::vector<Job> in_order;
+  for (Request& request : requests) {
+    const Context& context = request.context;
+    changes = changes || Changes(*context.command);
+    if (QueueOf(*context.command, request.words) != queue) queue.clear();
+    Job job{.protocol = context.protocol, .deadline = context.deadline};
+    job.commands.push_back({context.command, std::move(request.words)});
+    in_order.push_back(std::move(job));
+  }
+  RaftJobs& jobs_here = Jobs(requests.front().context);
+  if (changes) {
+    replies = co_await jobs_here.ChangeInOrder(std::move(queue), std::move(in_order));
+  } else {
+    replies = co_await jobs_here.ReadInOrder(std::move(in_order));
+  }
+  co_return replies;
 }
 
 Task<void> OrderedCommands::State::Sweep(std::string keyspace) {
@@ -239,6 +287,36 @@ Task<std::string> OrderedCommands::Run(Context context, OwnedWords words) {
   reply = co_await ordered::RunOnRegisters(state_->world, state_->cursors, *registers,
                                            std::move(context), std::move(words));
   co_return reply;
+}
+
+bool OrderedCommands::MayJoin(const Context& front, const Command& next) const {
+  const auto joins = [](const Command& command) {
+    const bool alone = command.id == CommandId::kWatch || command.id == CommandId::kExec;
+    return !alone && ordered::KeyspaceHandler(command.id) == nullptr;
+  };
+  return joins(*front.command) && joins(next);
+}
+
+Task<std::vector<std::string>> OrderedCommands::RunTogether(std::vector<Request> requests) {
+  const Context& front = requests.front().context;
+  const bool one_keyspace = std::ranges::all_of(
+      requests, [&](const Request& request) { return NameOf(request.context) == NameOf(front); });
+  std::vector<std::string> replies;
+  if (one_keyspace && IsRaft(front)) {
+    replies = co_await state_->RunTogetherOnRaft(std::move(requests));
+    co_return replies;
+  }
+  node::Registers* registers = state_->parts.paxos ? state_->parts.paxos(NameOf(front)) : nullptr;
+  if (one_keyspace && registers != nullptr) {
+    replies = co_await ordered::RunTogetherOnRegisters(state_->world, state_->cursors, *registers,
+                                                       std::move(requests));
+    co_return replies;
+  }
+  for (Request& request : requests) {  // the map changed between them, or they are passed on
+    std::string reply = co_await Run(std::move(request.context), std::move(request.words));
+    replies.push_back(std::move(reply));
+  }
+  co_return replies;
 }
 
 void OrderedCommands::SweepExpired(std::string keyspace) {

@@ -40,6 +40,11 @@ class OrderedCommands final : public Executor {
   Step Begin(const Context& context, Words words, std::string& out,
              node::WriteTicket& ticket) override;
   runtime::Task<std::string> Run(Context context, OwnedWords words) override;
+  /// All may but WATCH, EXEC, and what is about all keys.
+  bool MayJoin(const Context& front, const Command& next) const override;
+  /// On raft keyspaces the commands share transactions, and happen in order. On paxos keyspaces
+  /// those of one key happen in order and share a round; those of different keys run side by side.
+  runtime::Task<std::vector<std::string>> RunTogether(std::vector<Request> requests) override;
 
   /// Removes what has expired in a raft keyspace while this node leads it, a bounded number of keys
   /// at a time; what nobody reads would stay forever. Once a keyspace.

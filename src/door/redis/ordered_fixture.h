@@ -187,7 +187,8 @@ class OrderedTest : public testing::Test {
   }
 
   /// Begins a command; its reply is in `client.reply` once it is there.
-  void Begin(Client& client, const OwnedWords& words) {
+  void Begin(Client& client, const OwnedWords& words) { BeginOn(commands, client, words); }
+  void BeginOn(OrderedCommands& on, Client& client, const OwnedWords& words) {
     client.context.command = FindCommand(words[0]);
     ASSERT_NE(client.context.command, nullptr) << words[0];
     client.context.deadline = world.Now() + Duration(5s);
@@ -195,12 +196,36 @@ class OrderedTest : public testing::Test {
     const std::vector<std::string_view> views(words.begin(), words.end());
     std::string out;
     node::WriteTicket ticket;
-    if (commands.Begin(client.context, views, out, ticket) == Step::kDone) {
+    if (on.Begin(client.context, views, out, ticket) == Step::kDone) {
       client.reply = out;
       return;
     }
     EXPECT_EQ(out, "");
-    client.scope.Spawn(Collect(commands.Run(client.context, words), &client.reply));
+    client.scope.Spawn(Collect(on.Run(client.context, words), &client.reply));
+  }
+  /// Sends all at once; their replies, as text.
+  std::vector<std::string> Pipeline(Client& client, const std::vector<OwnedWords>& lines) {
+    std::vector<Request> requests;
+    for (const OwnedWords& words : lines) {
+      client.context.command = FindCommand(words[0]);
+      client.context.deadline = world.Now() + Duration(5s);
+      if (!requests.empty()) {
+        EXPECT_TRUE(commands.MayJoin(requests.front().context, *client.context.command));
+      }
+      requests.push_back({client.context, words});
+    }
+    std::optional<std::vector<std::string>> replies;
+    node.hold_proposals = true;
+    client.scope.Spawn(CollectAll(commands.RunTogether(std::move(requests)), &replies));
+    world.executor().Settle();
+    node.Release();
+    world.executor().Settle();
+    EXPECT_TRUE(replies.has_value());
+    return replies.value_or(std::vector<std::string>());
+  }
+  static runtime::Task<void> CollectAll(runtime::Task<std::vector<std::string>> run,
+                                        std::optional<std::vector<std::string>>* into) {
+    *into = co_await std::move(run);
   }
   static runtime::Task<void> Collect(runtime::Task<std::string> run,
                                      std::optional<std::string>* into) {
@@ -236,6 +261,14 @@ class OrderedTest : public testing::Test {
     }
   }
   void Expect(std::string_view script) { Expect(*self, script); }
+
+  /// What an etcd client puts.
+  void PutAsEtcd(const std::string& key, const std::string& value) {
+    etcdserverpb::PutRequest put;
+    put.set_key(key);
+    put.set_value(value);
+    node.Apply(kv::EncodePut(put.SerializeAsString()));
+  }
 
   DatedWorld world;
   etcd::FakeNode node{world};

@@ -107,6 +107,7 @@ void HIncrBy(const Call& call) {
 void HIncrByFloat(const Call& call) {
   const auto amount = ParseLongDouble(call[3]);
   if (!amount) return call.NotFloat();
+  if (std::isinf(*amount)) return call.reply.Error("ERR value is NaN or Infinity");
   if (!IsHash(call, call[1])) return;
   const auto value = call.objects().Get(call[1], call[2]);
   const auto old = value ? ParseLongDouble(*value) : 0;

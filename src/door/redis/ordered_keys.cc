@@ -137,6 +137,7 @@ void Copy(View& view, std::string_view from, std::string_view to) {
 void Rename(const Call& call) {
   const bool nx = call.command.id == CommandId::kRenamenx;
   if (!Exists(call.view.Find(call[1]))) return call.reply.Error("ERR no such key");
+  if (!call.IsOurs(call.view.Find(call[1]))) return;
   const bool refused = nx && Exists(call.view.Find(call[2]));
   if (nx) {
     call.reply.Integer(refused ? 0 : 1);
@@ -150,13 +151,25 @@ void Rename(const Call& call) {
 
 void CopyKey(const Call& call) {
   bool replace = false;
+  std::optional<std::int64_t> database;
   for (std::size_t i = 3; i < call.size(); ++i) {
-    if (!IsWord(call[i], "replace")) return call.SyntaxError();
-    replace = true;
+    if (IsWord(call[i], "replace")) {
+      replace = true;
+    } else if (IsWord(call[i], "db") && i + 1 < call.size()) {
+      database = ParseInteger(call[++i]);
+      if (!database) return call.NotInteger();
+      if (*database < 0) return call.reply.Error("ERR DB index is out of range");
+    } else {
+      return call.SyntaxError();
+    }
+  }
+  if (database && *database != call.view.database()) {
+    return call.reply.Error("ERR COPY to another database is not served: it is another keyspace");
   }
   if (call[1] == call[2]) {
     return call.reply.Error("ERR source and destination objects are the same");
   }
+  if (!call.IsOurs(call.view.Find(call[1]))) return;
   const bool refused =
       !Exists(call.view.Find(call[1])) || (!replace && Exists(call.view.Find(call[2])));
   call.reply.Integer(refused ? 0 : 1);
@@ -185,6 +198,7 @@ void ObjectCommand(const Call& call) {
   }
   const Object& object = call.view.Find(call[2]);
   if (!Exists(object)) return call.reply.Null();
+  if (!call.IsOurs(object)) return;
   if (encoding) return call.reply.Bulk(EncodingOf(object));
   call.reply.Integer(references ? 1 : 0);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "door/redis/mutants.h"
 #include "model/kv/command_codec.h"
 
 namespace coterie::door::redis::ordered {
@@ -62,6 +63,7 @@ KvTransaction::Buffered& KvTransaction::Load(const std::string& record) {
   Buffered& buffered = buffer_[record];
   if (buffered.known) return buffered;
   buffered.known = true;
+  ++visited_;
   const bool visible = !buffered.written && !Erased(record);
   Note(store_.VisitRange(record, "", [&](std::string_view, std::string_view value, auto revision) {
     buffered.revision = revision;
@@ -83,9 +85,11 @@ std::optional<KvTransaction::Found> KvTransaction::Get(const std::string& record
 }
 
 std::int64_t KvTransaction::Revision(const std::string& record) {
-  const std::int64_t revision = Load(record).revision;
-  guards_[record] = revision;
-  return revision;
+  const Buffered& buffered = Load(record);
+  guards_[record] = buffered.revision;
+  if (COT_ORDERED_MUTANT(kWatchTheStore)) return buffered.revision;
+  if (buffered.written) return buffered.value ? kWrittenHere : 0;
+  return Erased(record) ? 0 : buffered.revision;
 }
 
 void KvTransaction::Guard(const std::string& record, std::int64_t mod_revision) {
@@ -146,6 +150,7 @@ std::vector<KvTransaction::Entry> KvTransaction::ScanStore(const KeyRange& range
   Note(store_.VisitRange(range.begin, range.end,
                          [&](std::string_view record, std::string_view value, auto) {
                            out.push_back({std::string(record), std::string(value)});
+                           ++visited_;
                            return max == 0 || out.size() < max;
                          }));
   return out;
@@ -194,12 +199,17 @@ std::size_t KvTransaction::Count(const KeyRange& range) {
     ++count;
     return true;
   }));
+  visited_ += count;
   return count;
 }
 
 Result<std::string> KvTransaction::Encode() const {
   if (error_) return std::unexpected(*error_);
-  if (operations() > kTransactionOperationsMax) {
+  if (guards_.size() > kTransactionComparesMax) {
+    return Fail(ErrorCode::kTooLarge, "the command reads more than " +
+                                          std::to_string(kTransactionComparesMax) + " records");
+  }
+  if (writes_ + erased_.size() > kTransactionOperationsMax) {
     return Fail(ErrorCode::kTooLarge, "the command changes more than " +
                                           std::to_string(kTransactionOperationsMax) + " records");
   }
@@ -208,7 +218,9 @@ Result<std::string> KvTransaction::Encode() const {
                 "the command writes more than " + std::to_string(kTransactionBytesMax) + " bytes");
   }
   TxnRequest request;
-  for (const auto& [record, revision] : guards_) AddCompare(request, record, revision);
+  if (!COT_ORDERED_MUTANT(kGuardNothing)) {
+    for (const auto& [record, revision] : guards_) AddCompare(request, record, revision);
+  }
   auto& operations = *request.mutable_success();
   for (const KeyRange& range : erased_) {
     // What is put into an erased range is cut out of it: kv takes one write of a key only.

@@ -13,7 +13,8 @@
 namespace coterie::door::redis::ordered {
 
 /// What one transaction may be, so that it fits the log and does not hold up others.
-inline constexpr std::size_t kTransactionOperationsMax = 10'000;
+inline constexpr std::size_t kTransactionOperationsMax = 10'000;  ///< puts and deletions
+inline constexpr std::size_t kTransactionComparesMax = 30'000;    ///< guards
 inline constexpr std::size_t kTransactionBytesMax = 1536u << 10;
 
 /// A transaction on the records of a kv store: reads of one state, writes that wait in a buffer and
@@ -38,7 +39,9 @@ class KvTransaction {
   void Erase(const KeyRange& range);
   /// The transaction will not commit unless `record` is at `mod_revision` (0: absent).
   void Guard(const std::string& record, std::int64_t mod_revision);
-  /// The record's revision in the store, whatever this transaction has written; with the promise.
+  /// The record's revision as it would be if everything up to now had happened: 0 if it is absent,
+  /// kWrittenHere if this transaction wrote it, else the store's; with the promise.
+  static constexpr std::int64_t kWrittenHere = -1;
   std::int64_t Revision(const std::string& record);
 
   struct Entry {
@@ -53,6 +56,8 @@ class KvTransaction {
   bool changed() const { return !erased_.empty() || writes_ > 0; }
   std::size_t operations() const { return writes_ + erased_.size() + guards_.size(); }
   std::size_t bytes() const { return bytes_; }
+  /// Records that were looked at: what the time it took is in proportion to.
+  std::size_t visited() const { return visited_; }
   /// A read that failed; nothing that was read is to be believed then.
   const std::optional<Error>& error() const { return error_; }
   /// The command for the log: kv::Answer holds a TxnResponse whose `succeeded` tells whether it
@@ -78,6 +83,7 @@ class KvTransaction {
   std::vector<KeyRange> erased_;
   std::size_t writes_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t visited_ = 0;
   std::optional<Error> error_;
 };
 

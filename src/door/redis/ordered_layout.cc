@@ -1,6 +1,7 @@
 #include "door/redis/ordered_layout.h"
 
-#include "base/assert.h"
+#include <limits>
+
 #include "base/coding.h"
 #include "base/ordered_double.h"
 
@@ -40,6 +41,8 @@ std::string_view ToText(ObjectType type) {
       return "set";
     case ObjectType::kSortedSet:
       return "zset";
+    case ObjectType::kForeign:
+      return "foreign";
   }
   return "none";
 }
@@ -61,7 +64,9 @@ std::optional<std::string> KeyOfString(std::string_view record) {
   if (record.empty()) return std::nullopt;
   if (record.front() != '\0') return std::string(record);
   if (!record.starts_with(Reserved('k'))) return std::nullopt;
-  return std::string(record.substr(kPrefixBytes));
+  const std::string_view key = record.substr(kPrefixBytes);
+  if (!key.empty() && key.front() != '\0') return std::nullopt;  // it would be plain
+  return std::string(key);
 }
 
 KeyRange PlainStrings() { return {std::string(1, '\1'), std::string(1, '\0')}; }
@@ -85,7 +90,8 @@ std::optional<Header> DecodeHeader(std::string_view value) {
   if (type < ObjectType::kHash || type > ObjectType::kSortedSet) return std::nullopt;
   value.remove_prefix(1);
   const auto count = GetVarint(value);
-  if (!count) return std::nullopt;
+  constexpr std::uint64_t kCountMax = std::uint64_t{1} << 48;
+  if (!count || *count == 0 || *count > kCountMax || !value.empty()) return std::nullopt;
   return Header{type, *count};
 }
 
@@ -144,7 +150,8 @@ std::optional<Expiry> DecodeExpiry(std::string_view value) {
   const auto at_ms = GetBigEndian64(value);
   if (!at_ms) return std::nullopt;
   const auto belongs_to = GetBigEndian64(value);
-  if (!belongs_to) return std::nullopt;
+  constexpr std::uint64_t kLast = std::numeric_limits<std::int64_t>::max();
+  if (!belongs_to || !value.empty() || *at_ms == 0 || *at_ms > kLast) return std::nullopt;
   return Expiry{*at_ms, static_cast<std::int64_t>(*belongs_to)};
 }
 

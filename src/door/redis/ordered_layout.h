@@ -15,8 +15,9 @@ enum class ObjectType : std::uint8_t {
   kHash = 2,
   kSet = 3,
   kSortedSet = 4,
+  kForeign = 255,  ///< something that is not ours is where a header belongs
 };
-/// "none", "string", "hash", "set", "zset".
+/// "none", "string", "hash", "set", "zset", "foreign".
 std::string_view ToText(ObjectType type);
 
 /// A range of kv keys, `end` exclusive; "\0" stands for the end of the keyspace, as in etcd.
@@ -44,6 +45,7 @@ struct Header {
   std::uint64_t count = 0;
 };
 std::string EncodeHeader(const Header& header);
+/// nullopt: no EncodeHeader made it.
 std::optional<Header> DecodeHeader(std::string_view value);
 
 /// One element: a field of a hash (its value), a member of a set (empty) or of a sorted set
@@ -78,6 +80,7 @@ struct Expiry {
   std::int64_t belongs_to = kSameTransaction;  ///< else: mod_revision of the string
 };
 std::string EncodeExpiry(const Expiry& expiry);
+/// nullopt: no EncodeExpiry made it.
 std::optional<Expiry> DecodeExpiry(std::string_view value);
 
 /// Everything with these first bytes.

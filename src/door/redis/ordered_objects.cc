@@ -29,9 +29,9 @@ View::Object Objects::Load(const std::string& key) {
     const auto record = kv_.Get(HeaderRecord(key));
     if (!record) return object;
     const auto header = DecodeHeader(record->value);
-    if (!header) return object;
-    object.type = header->type;
-    object.count = static_cast<std::int64_t>(header->count);
+    object.type = header ? header->type : ObjectType::kForeign;
+    object.count = header ? static_cast<std::int64_t>(header->count) : 0;
+    if (!header) object.value = record->value;
   }
   const auto record = kv_.Get(ExpiryRecord(key));
   if (!record) return object;
@@ -81,7 +81,7 @@ void Objects::PutString(std::string_view key, std::string value, std::uint64_t e
 
 void Objects::SetExpiry(std::string_view key, std::uint64_t expires_at_ms) {
   Object& object = FindMutable(key);
-  COT_ASSERT(object.type != ObjectType::kNone);
+  if (object.type == ObjectType::kNone) return;
   if (Past(expires_at_ms)) return Remove(key);
   object.expires_at_ms = expires_at_ms;
   const std::string record = ExpiryRecord(key);
@@ -130,11 +130,10 @@ std::vector<Objects::Element> Objects::Elements(std::string_view key,
   return out;
 }
 
-Objects::Element Objects::Draw(std::string_view key) {
+std::optional<Objects::Element> Objects::Draw(std::string_view key) {
   constexpr std::size_t kEvenlyMax = 512;
   constexpr std::size_t kFewMax = 64;
   const std::int64_t count = Find(key).count;
-  COT_ASSERT(count > 0);
   const std::string root = ordered::Elements(key).begin;
   std::string prefix = root;
   auto found = kv_.Scan(WithPrefix(prefix),
@@ -156,6 +155,7 @@ Objects::Element Objects::Draw(std::string_view key) {
       if (*next.back() == 0xff) break;
       from = prefix + static_cast<char>(*next.back() + 1);
     }
+    if (next.empty()) break;
     const auto drawn = next[random().Below(next.size())];
     if (!drawn) {
       found.resize(1);
@@ -164,8 +164,9 @@ Objects::Element Objects::Draw(std::string_view key) {
     prefix += static_cast<char>(*drawn);
     found = kv_.Scan(WithPrefix(prefix), kFewMax);
   }
+  if (found.empty()) return std::nullopt;  // the count was not ours
   auto& entry = found[random().Below(found.size())];
-  return {std::string(ElementOf(key, entry.record)), std::move(entry.value)};
+  return Element{std::string(ElementOf(key, entry.record)), std::move(entry.value)};
 }
 
 bool Objects::Put(std::string_view key, ObjectType type, std::string_view element,
@@ -258,7 +259,6 @@ void Objects::DropExpired(std::vector<std::string>& keys) {
 
 // Keys come from three runs of records: their union, in the order of the keys.
 Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
-  unguarded_ = true;
   std::vector<std::string> candidates;
   const bool escaped = !after || after->empty() || after->front() == '\0';
   const std::size_t each = max + 1;
@@ -266,7 +266,8 @@ Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
     std::optional<std::string> from;
     if (after) from = StringRecord(*after);
     for (const auto& record : KeysIn(EscapedStrings(), from, each)) {
-      candidates.push_back(KeyOfString(record).value_or(""));
+      auto key = KeyOfString(record);
+      if (key) candidates.push_back(std::move(*key));
     }
   }
   for (auto& record : KeysIn(PlainStrings(), escaped ? std::nullopt : after, each)) {
@@ -290,7 +291,6 @@ Objects::Page Objects::Keys(std::optional<std::string> after, std::size_t max) {
 }
 
 std::size_t Objects::KeyCount() {
-  unguarded_ = true;
   return kv_.Count(PlainStrings()) + kv_.Count(EscapedStrings()) + kv_.Count(Headers());
 }
 
@@ -299,9 +299,12 @@ void Objects::Flush() {
   objects_.clear();
 }
 
+// Before Find, which removes what has expired: that alone does not make another version of it.
 Objects::Version Objects::VersionOf(std::string_view key) {
-  return {kv_.Revision(StringRecord(key)), kv_.Revision(HeaderRecord(key)),
-          kv_.Revision(ExpiryRecord(key)), Find(key).type != ObjectType::kNone};
+  const Version version{kv_.Revision(StringRecord(key)), kv_.Revision(HeaderRecord(key)),
+                        kv_.Revision(ExpiryRecord(key)), true};
+  if (Find(key).type == ObjectType::kNone) return {};
+  return version;
 }
 
 }  // namespace coterie::door::redis::ordered

@@ -35,10 +35,10 @@ class Objects final : public View {
   /// Up to `max` (0: all) elements greater than `after`, or from the first one on, in order.
   std::vector<Element> Elements(std::string_view key, std::optional<std::string_view> after = {},
                                 std::size_t max = 0);
-  /// Some element, of a collection that has one: each is as likely in one of at most 512; in a
+  /// Some element; nullopt: there is none. Each is as likely in one of at most 512; in a
   /// larger one the choice is made byte by byte, evenly among the bytes that occur, so that it does
   /// not cost the whole collection.
-  Element Draw(std::string_view key);
+  std::optional<Element> Draw(std::string_view key);
   /// True if the element is new.
   bool Put(std::string_view key, ObjectType type, std::string_view element, std::string value);
   /// True if it was there.
@@ -57,7 +57,7 @@ class Objects final : public View {
 
   // The keyspace as a whole.
   /// Up to `max` keys greater than `after` (nullopt: from the first on), in order; expired ones are
-  /// left out, `next` is where to go on, nullopt at the end. Not guarded: see OrderedCommands.
+  /// left out, `next` is where to go on, nullopt at the end. Nothing guards it.
   struct Page {
     std::vector<std::string> keys;
     std::optional<std::string> next;
@@ -65,9 +65,6 @@ class Objects final : public View {
   Page Keys(std::optional<std::string> after, std::size_t max);
   std::size_t KeyCount();
   void Flush();
-
-  /// Whether the keyspace as a whole was read: nothing guards that.
-  bool unguarded() const { return unguarded_; }
 
   /// Some number that changes whenever the key does, for WATCH; and whether it is there.
   struct Version {
@@ -89,7 +86,6 @@ class Objects final : public View {
                                   std::size_t max);
 
   KvTransaction kv_;
-  bool unguarded_ = false;
   std::map<std::string, Object, std::less<>> objects_;
 };
 

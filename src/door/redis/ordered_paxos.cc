@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <memory>
+#include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "door/redis/command_keys.h"
+#include "door/redis/gather.h"
 #include "door/redis/ordered_raft.h"
 #include "door/redis/ordered_register_view.h"
 #include "door/redis/ordered_scan.h"
@@ -29,7 +33,10 @@ struct Round {
   Context context;
   OwnedWords words;
 
-  View::Surroundings surroundings() { return {WallMilliseconds(world), world.random(), cursors}; }
+  View::Surroundings surroundings() {
+    return {WallMilliseconds(world), context.keyspace->promise.redis_database, world.random(),
+            cursors};
+  }
 };
 
 std::string Encoded(const Round& round, const Error& error) {
@@ -50,10 +57,9 @@ Registers::Change Execute(Round& round, const OwnedWords& words, std::string_vie
 }
 
 /// One command on its one key.
-Task<std::string> RunSingle(Round* round, OwnedWords words) {
-  const std::string key = words[1];
+Task<std::string> RunSingle(Round* round, OwnedWords words, std::string key) {
   std::string out;
-  if ((round->context.command->flags & kRead) != 0) {
+  if ((round->context.command->flags & kWrite) == 0) {
     auto read = co_await round->registers.Read(key, round->context.deadline);
     if (!read) co_return Encoded(*round, read.error());
     const auto change = Execute(*round, words, key, *read, out);
@@ -74,7 +80,7 @@ Task<std::string> RunCounting(Round* round) {
   std::int64_t sum = 0;
   for (std::size_t i = 1; i < round->words.size(); ++i) {
     OwnedWords one = {round->words[0], round->words[i]};
-    std::string reply = co_await RunSingle(round, std::move(one));
+    std::string reply = co_await RunSingle(round, std::move(one), round->words[i]);
     if (!reply.starts_with(':')) co_return reply;
     sum += reply.starts_with(":1") ? 1 : 0;
   }
@@ -191,6 +197,27 @@ std::string Refused(const Round& round, std::string_view why) {
   return out;
 }
 
+/// Whether a register's view is all that the command's handler needs, given that it has one key.
+bool IsOfStrings(CommandId id) {
+  return StringHandler(id) != nullptr || KeyHandler(id) != nullptr || BitHandler(id) != nullptr;
+}
+
+Task<std::string> RunOnOneKey(Round* round) {
+  const Command& command = *round->context.command;
+  const std::vector<std::string_view> words(round->words.begin(), round->words.end());
+  const auto keys = KeyPositions(command, words);
+  std::string out;
+  if (!IsOfStrings(command.id) || !keys || keys->size() > 1) {
+    co_return Refused(*round, "is refused: a paxos keyspace holds strings, one register a key");
+  }
+  if (keys->empty()) {  // OBJECT HELP
+    Execute(*round, round->words, "", std::nullopt, out);
+    co_return out;
+  }
+  out = co_await RunSingle(round, round->words, round->words[keys->front()]);
+  co_return out;
+}
+
 }  // namespace
 
 Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Registers& registers,
@@ -212,7 +239,7 @@ Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Regist
       if (round.words.size() > 3) {
         out = Refused(round, "of several keys is refused: each key agrees on its own");
       } else {
-        out = co_await RunSingle(&round, round.words);
+        out = co_await RunSingle(&round, round.words, round.words[1]);
       }
       break;
     case CommandId::kScan:
@@ -226,19 +253,129 @@ Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursors, Regist
       out = co_await RunOnAllKeys(&round);
       break;
     default:
-      if (round.words.size() < 2 ||
-          (StringHandler(round.context.command->id) == nullptr &&
-           KeyHandler(round.context.command->id) == nullptr &&
-           BitHandler(round.context.command->id) == nullptr) ||
-          round.context.command->id == CommandId::kRename ||
-          round.context.command->id == CommandId::kRenamenx ||
-          round.context.command->id == CommandId::kCopy) {
-        out = Refused(round, "is refused: a paxos keyspace holds strings, one register a key");
-        break;
-      }
-      out = co_await RunSingle(&round, round.words);
+      out = co_await RunOnOneKey(&round);
   }
   co_return out;
+}
+
+namespace {
+
+/// Commands of one connection that go on side by side: each is a chain of requests, by their
+/// places.
+struct Wave {
+  std::map<std::string, std::vector<std::size_t>> of_one_key;
+  std::vector<std::size_t> of_several;
+  std::set<std::string> keys_of_several;
+};
+
+/// Adds a request; false: it depends on what is in the wave already.
+bool Join(Wave& wave, const Request& request, std::size_t place) {
+  const std::vector<std::string_view> words(request.words.begin(), request.words.end());
+  const auto positions = KeyPositions(*request.context.command, words);
+  if (positions && positions->size() == 1 && IsOfStrings(request.context.command->id)) {
+    const std::string& key = request.words[positions->front()];
+    if (wave.keys_of_several.contains(key)) return false;
+    wave.of_one_key[key].push_back(place);
+    return true;
+  }
+  std::set<std::string> keys;
+  for (std::size_t i = 1; i < request.words.size(); ++i) keys.insert(request.words[i]);
+  for (const std::string& key : keys) {
+    if (wave.of_one_key.contains(key) || wave.keys_of_several.contains(key)) return false;
+  }
+  wave.of_several.push_back(place);
+  wave.keys_of_several.merge(keys);
+  return true;
+}
+
+/// What the chains of one wave share; lives in RunTogetherOnRegisters' frame.
+struct Pipeline {
+  runtime::World& world;
+  Cursors& cursors;
+  Registers& registers;
+  std::vector<Request> requests;
+  std::vector<std::string> replies;
+
+  /// Executes the chain on what `key` holds.
+  Registers::Change Execute(const std::vector<std::size_t>& chain, std::string_view key,
+                            const std::optional<Value>& current) {
+    RegisterView view(
+        key, current,
+        {WallMilliseconds(world), requests.front().context.keyspace->promise.redis_database,
+         world.random(), cursors});
+    for (const std::size_t place : chain) {
+      const Request& request = requests[place];
+      const std::vector<std::string_view> words(request.words.begin(), request.words.end());
+      replies[place].clear();
+      Reply reply(replies[place], request.context.protocol);
+      HandlerOf(request.context.command->id)({view, *request.context.command, words, reply});
+    }
+    return view.TakeChange();
+  }
+};
+
+Task<Status> RunChain(Pipeline* pipeline, std::string key, std::vector<std::size_t> chain) {
+  Instant deadline{};
+  bool changes = false;
+  for (const std::size_t place : chain) {
+    const Context& context = pipeline->requests[place].context;
+    deadline = std::max(deadline, context.deadline);
+    changes = changes || (context.command->flags & kWrite) != 0;
+  }
+  if (!changes) {
+    auto read = co_await pipeline->registers.Read(key, deadline);
+    if (!read) co_return std::unexpected(read.error());
+    if (!pipeline->Execute(chain, key, *read).write) co_return Ok();
+  }
+  auto update = co_await pipeline->registers.Update(
+      key,
+      [pipeline, &chain, &key](const std::optional<Value>& current) {
+        return pipeline->Execute(chain, key, current);
+      },
+      deadline);
+  if (!update) co_return std::unexpected(update.error());
+  co_return Ok();
+}
+
+Task<Status> AnswerChain(Pipeline* pipeline, std::string key, std::vector<std::size_t> chain) {
+  const Status status = co_await RunChain(pipeline, std::move(key), chain);
+  for (std::size_t i = 0; !status && i < chain.size(); ++i) {
+    std::string& reply = pipeline->replies[chain[i]];
+    reply.clear();
+    Reply(reply, pipeline->requests[chain[i]].context.protocol).Error(status.error());
+  }
+  co_return Ok();
+}
+
+Task<Status> AnswerOfSeveral(Pipeline* pipeline, std::size_t place) {
+  Request& request = pipeline->requests[place];
+  pipeline->replies[place] =
+      co_await RunOnRegisters(pipeline->world, pipeline->cursors, pipeline->registers,
+                              std::move(request.context), std::move(request.words));
+  co_return Ok();
+}
+
+}  // namespace
+
+Task<std::vector<std::string>> RunTogetherOnRegisters(runtime::World& world, Cursors& cursors,
+                                                      Registers& registers,
+                                                      std::vector<Request> requests) {
+  const std::size_t size = requests.size();
+  Pipeline pipeline{world, cursors, registers, std::move(requests), {}};
+  pipeline.replies.resize(size);
+  for (std::size_t next = 0; next < size;) {
+    Wave wave;
+    while (next < size && Join(wave, pipeline.requests[next], next)) ++next;
+    std::vector<Task<Status>> chains;
+    for (auto& [key, chain] : wave.of_one_key) {
+      chains.push_back(AnswerChain(&pipeline, key, std::move(chain)));
+    }
+    for (const std::size_t place : wave.of_several) {
+      chains.push_back(AnswerOfSeveral(&pipeline, place));
+    }
+    static_cast<void>(co_await All(world.executor(), std::move(chains)));
+  }
+  co_return std::move(pipeline.replies);
 }
 
 }  // namespace coterie::door::redis::ordered

@@ -16,4 +16,11 @@ runtime::Task<std::string> RunOnRegisters(runtime::World& world, Cursors& cursor
                                           node::Registers& registers, Context context,
                                           OwnedWords words);
 
+/// Runs commands of one connection: those of one key in order and in one round, others side by
+/// side. Their replies, in order.
+runtime::Task<std::vector<std::string>> RunTogetherOnRegisters(runtime::World& world,
+                                                               Cursors& cursors,
+                                                               node::Registers& registers,
+                                                               std::vector<Request> requests);
+
 }  // namespace coterie::door::redis::ordered

@@ -51,6 +51,18 @@ TEST_F(OrderedOnPaxos, StringsAreServed) {
   )");
 }
 
+// A command whose key is not its first word.
+TEST_F(OrderedOnPaxos, ObjectIsServed) {
+  Expect(R"(
+    SET k 12 -> OK
+    OBJECT ENCODING k -> "int"
+    OBJECT REFCOUNT k -> 1
+    OBJECT ENCODING none -> (nil)
+    OBJECT FREQ k -> -ERR unknown subcommand or wrong number of arguments for 'FREQ'. Try OBJECT HELP.
+  )");
+  EXPECT_EQ(Do("OBJECT HELP").substr(0, 7), "[OBJECT");
+}
+
 // What needs several keys at once is refused by name, with the kind that can.
 TEST_F(OrderedOnPaxos, NoMultiKeyAtomicity) {
   Expect(R"(

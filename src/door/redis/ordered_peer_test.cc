@@ -12,6 +12,7 @@
 
 #include "door/etcd/test_server.h"
 #include "door/redis/ordered_fixture.h"
+#include "door/redis/random_commands.h"
 
 namespace coterie::door::redis {
 namespace {
@@ -29,22 +30,24 @@ class RedisServer {
     for (int i = 0; i < 1000 && !Connect(); ++i) ::usleep(10'000);
   }
   ~RedisServer() {
-    if (socket_ >= 0) ::close(socket_);
+    for (const int socket : sockets_) ::close(socket);
     process_.reset();
     std::filesystem::remove_all(directory_);
   }
-  bool connected() const { return socket_ >= 0; }
+  bool connected() const { return sockets_.size() == 2; }
 
-  std::string Run(const OwnedWords& words) {
+  /// `connection`: 0 or 1.
+  std::string Run(const OwnedWords& words, std::size_t connection = 0) {
+    const int socket = sockets_[connection];
     std::string request = "*" + std::to_string(words.size()) + "\r\n";
     for (const auto& word : words) {
       request += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
     }
-    if (::write(socket_, request.data(), request.size()) < 0) return "";
+    if (::write(socket, request.data(), request.size()) < 0) return "";
     std::size_t at = 0;
     while (!Whole(input_, at = 0)) {
       char buffer[65536];
-      const auto n = ::read(socket_, buffer, sizeof buffer);
+      const auto n = ::read(socket, buffer, sizeof buffer);
       if (n <= 0) return "";
       input_.append(buffer, static_cast<std::size_t>(n));
     }
@@ -56,14 +59,20 @@ class RedisServer {
 
  private:
   bool Connect() {
-    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (sockets_.size() < 2 && ConnectOne()) continue;
+    return connected();
+  }
+  bool ConnectOne() {
+    const int made = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, sizeof address.sun_path - 1);
-    if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return true;
-    ::close(socket_);
-    socket_ = -1;
-    return false;
+    if (::connect(made, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      ::close(made);
+      return false;
+    }
+    sockets_.push_back(made);
+    return true;
   }
   /// Whether `in` holds a whole reply at `at`; moves it behind it.
   static bool Whole(const std::string& in, std::size_t& at) {
@@ -81,192 +90,7 @@ class RedisServer {
 
   std::string directory_, path_, input_;
   std::unique_ptr<etcd::ServerProcess> process_;
-  int socket_ = -1;
-};
-
-// What is drawn: K keys, M members, V values, N indices, S scores, F floats, B bounds of scores, L
-// bounds of bytes, O offsets, E seconds.
-const char* const kTemplates[] = {
-    "SET K V",
-    "SET K V",
-    "SET K V NX",
-    "SET K V XX",
-    "SET K V GET",
-    "SET K V EX E",
-    "SET K V KEEPTTL",
-    "SET K V XX GET",
-    "SET K V NX GET",
-    "SETNX K V",
-    "SETEX K E V",
-    "GET K",
-    "GETSET K V",
-    "GETDEL K",
-    "GETEX K EX E",
-    "GETEX K PERSIST",
-    "GETEX K",
-    "APPEND K V",
-    "STRLEN K",
-    "GETRANGE K N N",
-    "SETRANGE K O V",
-    "INCR K",
-    "DECR K",
-    "INCRBY K N",
-    "DECRBY K N",
-    "INCRBYFLOAT K F",
-    "MGET K K K",
-    "MSET K V K V",
-    "MSETNX K V K V",
-    "SETBIT K O 1",
-    "SETBIT K O 0",
-    "GETBIT K O",
-    "BITCOUNT K",
-    "BITCOUNT K N N",
-    "BITCOUNT K N N BIT",
-    "DEL K",
-    "DEL K K K",
-    "UNLINK K",
-    "EXISTS K K",
-    "TYPE K",
-    "EXPIRE K E",
-    "EXPIRE K E NX",
-    "EXPIRE K E XX",
-    "EXPIRE K E GT",
-    "EXPIRE K E LT",
-    "EXPIRE K -1",
-    "PERSIST K",
-    "TTL K",
-    "RENAME K K",
-    "RENAMENX K K",
-    "COPY K K",
-    "COPY K K REPLACE",
-    "DBSIZE",
-    "KEYS *",
-    "TOUCH K K",
-    "HSET K M V",
-    "HSET K M V M V",
-    "HSETNX K M V",
-    "HGET K M",
-    "HMGET K M M",
-    "HDEL K M M",
-    "HGETALL K",
-    "HKEYS K",
-    "HVALS K",
-    "HLEN K",
-    "HEXISTS K M",
-    "HSTRLEN K M",
-    "HINCRBY K M N",
-    "HINCRBYFLOAT K M F",
-    "HMSET K M V",
-    "SADD K M M M",
-    "SREM K M",
-    "SMEMBERS K",
-    "SISMEMBER K M",
-    "SMISMEMBER K M M",
-    "SCARD K",
-    "SMOVE K K M",
-    "SINTER K K",
-    "SUNION K K",
-    "SDIFF K K",
-    "SINTERSTORE K K K",
-    "SUNIONSTORE K K K",
-    "SDIFFSTORE K K K",
-    "SINTERCARD 2 K K",
-    "SINTERCARD 2 K K LIMIT 1",
-    "ZADD K S M S M",
-    "ZADD K NX S M",
-    "ZADD K XX CH S M",
-    "ZADD K GT CH S M",
-    "ZADD K LT S M",
-    "ZADD K INCR S M",
-    "ZADD K GT INCR S M",
-    "ZINCRBY K S M",
-    "ZREM K M M",
-    "ZSCORE K M",
-    "ZMSCORE K M M",
-    "ZCARD K",
-    "ZCOUNT K B B",
-    "ZRANK K M",
-    "ZREVRANK K M",
-    "ZRANGE K N N",
-    "ZRANGE K N N WITHSCORES",
-    "ZRANGE K N N REV",
-    "ZREVRANGE K N N",
-    "ZRANGE K B B BYSCORE",
-    "ZRANGE K B B BYSCORE REV LIMIT 1 2",
-    "ZRANGEBYSCORE K B B WITHSCORES",
-    "ZRANGEBYSCORE K B B LIMIT N N",
-    "ZREVRANGEBYSCORE K B B",
-    "ZPOPMIN K",
-    "ZPOPMAX K",
-    "ZPOPMIN K 2",
-    "ZREMRANGEBYRANK K N N",
-    "ZREMRANGEBYSCORE K B B",
-    "ZRANGESTORE K K N N",
-    "ZADD lex 0 M 0 M",
-    "ZRANGEBYLEX lex L L",
-    "ZRANGEBYLEX lex L L LIMIT 0 2",
-    "ZREVRANGEBYLEX lex L L",
-    "ZLEXCOUNT lex L L",
-    "ZREMRANGEBYLEX lex L L",
-    "ZRANGE lex L L BYLEX",
-    "MULTI",
-    "EXEC",
-    "EXEC",
-    "DISCARD",
-    "WATCH K",
-    "UNWATCH",
-    "GET",
-    "HSET K M",
-    "ZADD K X M",
-    "SET K V EX 0",
-    "ZRANGE K X 1",
-    "EXPIRE K X",
-    "INCRBY K X",
-    "SINTERCARD 0 K",
-    "ZADD K NX XX S M",
-    "FLUSHDB",
-};
-
-class Generator {
- public:
-  explicit Generator(std::uint64_t seed) : random_(seed) {}
-  OwnedWords Next() {
-    OwnedWords words = Split(kTemplates[random_.Below(std::size(kTemplates))]);
-    // Seldom, or nothing would ever grow.
-    if (words[0] == "FLUSHDB" && !random_.Chance(0.1)) words = {"PERSIST", "K"};
-    for (std::size_t i = 1; i < words.size(); ++i) words[i] = Draw(words[i]);
-    return words;
-  }
-
- private:
-  std::string Draw(const std::string& word) {
-    if (word == "K") return "k" + std::to_string(random_.Below(6));
-    if (word == "M") return std::string(1, static_cast<char>('a' + random_.Below(6)));
-    if (word == "V") return random_.Chance(0.5) ? Integer(-20, 20) : Text();
-    if (word == "N") return Integer(-6, 6);
-    if (word == "O") return Integer(0, 40);
-    // No two alike and all far apart: their clock moves while ours stands still.
-    if (word == "E") return std::to_string(100 * (1 + drawn_++ * 7919 % 10'007));
-    if (word == "S") return Integer(-8, 8) + (random_.Chance(0.3) ? ".5" : "");
-    if (word == "F") return Integer(-30, 30) + "." + Integer(0, 99);
-    if (word == "B") {
-      const char* const edges[] = {"-inf", "+inf", "inf"};
-      if (random_.Chance(0.2)) return edges[random_.Below(3)];
-      return (random_.Chance(0.4) ? "(" : "") + Integer(-6, 6);
-    }
-    if (word != "L") return word;
-    if (random_.Chance(0.3)) return random_.Chance(0.5) ? "-" : "+";
-    return (random_.Chance(0.5) ? "(" : "[") + Draw("M");
-  }
-  std::string Integer(std::int64_t low, std::int64_t high) {
-    return std::to_string(random_.Between(low, high));
-  }
-  std::string Text() {
-    const char* const texts[] = {"", "hello", "3.25", "1e3", " 1", "x\r\ny", "0x10", "-0"};
-    return texts[random_.Below(std::size(texts))];
-  }
-  Random random_;
-  std::uint64_t drawn_ = 0;
+  std::vector<int> sockets_;
 };
 
 /// How many elements belong together in the reply of a command that promises no order; 0: it does.
@@ -322,6 +146,65 @@ std::string Joined(const OwnedWords& words) {
   return out;
 }
 
+const char* const kOddLines[] = {
+    "HSET h f abc",
+    "HINCRBYFLOAT h f 1",
+    "HINCRBYFLOAT h g abc",
+    "HINCRBYFLOAT h g inf",
+    "HINCRBYFLOAT h g -inf",
+    "HINCRBYFLOAT h g nan",
+    "HINCRBYFLOAT h f inf",
+    "HSET h x inf",
+    "HINCRBYFLOAT h x 1",
+    "HINCRBYFLOAT h y 3.0e3",
+    "HINCRBYFLOAT h y 0x10",
+    "HINCRBY h f 1",
+    "HINCRBY h f x",
+    "SET s abc",
+    "HINCRBYFLOAT s f inf",
+    "HINCRBYFLOAT s f 1",
+    "INCRBYFLOAT s 1",
+    "INCRBYFLOAT q abc",
+    "INCRBYFLOAT q inf",
+    "SET w 0x10",
+    "INCRBYFLOAT w 1",
+    "SET w ' 1'",
+    "INCRBYFLOAT w 1",
+    "ZADD z 0x10 m",
+    "ZSCORE z m",
+    "ZADD z 0x m",
+    "ZADD z nan m",
+    "ZINCRBY z 0x1p3 m",
+    "ZADD z +1 b",
+    "ZADD z '1 ' b",
+    "ZADD z inf i",
+    "ZINCRBY z -inf i",
+    "ZRANGEBYSCORE z 0x1 0x20",
+    "ZCOUNT z (0x1 +inf",
+    "PEXPIREAT s 4000000000501",
+    "EXPIRETIME s",
+    "PEXPIREAT s 4000000000500",
+    "EXPIRETIME s",
+    "PEXPIREAT s 4000000000499",
+    "EXPIRETIME s",
+    "PEXPIRETIME s",
+    "COPY s t DB 0",
+    "COPY s t DB 0",
+    "COPY s t DB 0 REPLACE",
+    "COPY s t REPLACE DB 0",
+    "COPY s s DB 0",
+    "COPY s t DB x",
+    "COPY s t DB -1",
+    "COPY s t DB",
+    "COPY s t FOO",
+    "COPY none t DB 0",
+    "PEXPIRETIME t",
+    "SETBIT bits 3 1",
+    "SETBIT bits 3 1",
+    "SETBIT bits 70 0",
+    "STRLEN bits",
+};
+
 class OrderedPeer : public OrderedTest {
  protected:
   // What the door does with a command before it reaches its executor.
@@ -363,6 +246,40 @@ TEST_F(OrderedPeer, AnswersAsRedisDoes) {
         queued.push_back(words);
       }
     }
+  }
+}
+
+// Words that a generator does not draw.
+TEST_F(OrderedPeer, AnswersOddWordsAsRedisDoes) {
+  if (::access("/usr/bin/redis-server", X_OK) != 0) GTEST_SKIP() << "redis-server is not installed";
+  RedisServer redis;
+  ASSERT_TRUE(redis.connected());
+  for (const char* line : kOddLines) {
+    const OwnedWords words = Split(line);
+    EXPECT_EQ(Ours(words), redis.Run(words)) << line;
+  }
+}
+
+// A watched key is broken by a command of another connection exactly when Redis says so.
+TEST_F(OrderedPeer, WatchesBreakAsRedisDoes) {
+  if (::access("/usr/bin/redis-server", X_OK) != 0) GTEST_SKIP() << "redis-server is not installed";
+  RedisServer redis;
+  ASSERT_TRUE(redis.connected());
+  auto other = Connect();
+  Generator generator(77);
+  for (int i = 0; i < 6000; ++i) {
+    OwnedWords words = generator.Next();
+    const Command& row = *FindCommand(words[0]);
+    if (row.group == "transactions" || !row.AcceptsWords(words.size())) continue;
+    const OwnedWords watch = {"WATCH", "k" + std::to_string(i % 6)};
+    for (const OwnedWords& one : {watch, OwnedWords{"MULTI"}, OwnedWords{"INCR", "done"}}) {
+      ASSERT_EQ(Raw(*other, one), redis.Run(one, 1));
+      if (one.front() != "WATCH") continue;
+      Raw(*self, words);
+      redis.Run(words);
+    }
+    const OwnedWords exec = {"EXEC"};
+    ASSERT_EQ(Raw(*other, exec), redis.Run(exec, 1)) << watch[1] << " and " << Joined(words);
   }
 }
 

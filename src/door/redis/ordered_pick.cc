@@ -27,8 +27,10 @@ std::vector<Objects::Element> PickElements(Objects& objects, std::string_view ke
   if (std::abs(count) <= kDrawnMax && size > 16 * kDrawnMax) {
     for (int tries = 0; tries < 16 * kDrawnMax && std::ssize(out) < std::abs(count); ++tries) {
       auto drawn = objects.Draw(key);
-      const bool known = std::ranges::find(out, drawn.first, &Objects::Element::first) != out.end();
-      if (count < 0 || !known) out.push_back(std::move(drawn));
+      if (!drawn) return out;
+      const bool known =
+          std::ranges::find(out, drawn->first, &Objects::Element::first) != out.end();
+      if (count < 0 || !known) out.push_back(std::move(*drawn));
     }
     if (std::ssize(out) == std::abs(count)) return out;
     out.clear();

@@ -1,9 +1,12 @@
 #include "door/redis/ordered_raft.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "clock/wall_interval.h"
+#include "door/redis/gather.h"
+#include "door/redis/mutants.h"
 #include "door/redis/ordered_register_view.h"
 
 namespace coterie::door::redis::ordered {
@@ -25,10 +28,14 @@ void Run(View& view, const QueuedCommand& queued, int protocol, std::string& out
   const std::vector<std::string_view> words(queued.words.begin(), queued.words.end());
   Reply reply(out, protocol);
   const Handler handler = HandlerOf(queued.command->id);
+  if (handler == nullptr) return reply.Error(RefusalOf(*queued.command, kRaft, ""));
   const Call call{view, *queued.command, words, reply};
   if (!queued.command->AcceptsWords(words.size())) return call.WrongArity();
   handler(call);
 }
+
+/// Whether one job is to blame, whatever others it shared the transaction with.
+bool OfOneJob(const Error& error) { return error.code == ErrorCode::kTooLarge; }
 
 /// Whether the transaction was dropped on its way, and nothing else is wrong.
 bool Dropped(const Error& error) {
@@ -42,10 +49,10 @@ std::int64_t WallMilliseconds(runtime::World& world) {
 }
 
 View::Surroundings RaftJobs::surroundings() {
-  return {WallMilliseconds(world_), world_.random(), cursors_};
+  return {WallMilliseconds(world_), database, world_.random(), cursors_};
 }
 
-Result<std::string> RaftJobs::Execute(Objects& objects, const Job& job) {
+std::string RaftJobs::Execute(Objects& objects, const Job& job) {
   std::string out;
   for (const Watched& watched : job.watched) {
     if (objects.VersionOf(watched.key) == watched.version) continue;
@@ -54,55 +61,89 @@ Result<std::string> RaftJobs::Execute(Objects& objects, const Job& job) {
   }
   if (job.exec) Reply(out, job.protocol).Array(job.commands.size());
   for (const QueuedCommand& queued : job.commands) Run(objects, queued, job.protocol, out);
-  if (job.exec && objects.unguarded() && objects.kv().changed()) {
-    return Fail(
-        ErrorCode::kInvalidArgument,
-        "a transaction that changes keys cannot have SCAN, KEYS, DBSIZE or RANDOMKEY in it");
-  }
   return out;
 }
 
-Task<Result<std::vector<std::string>>> RaftJobs::Decide(std::vector<const Job*> jobs, bool barrier,
-                                                        Instant deadline) {
-  bool fresh = false;
+std::vector<std::string> RaftJobs::ExecuteSome(Objects& objects, const Jobs& jobs,
+                                               std::size_t max) {
+  std::vector<std::string> replies;
+  std::size_t reply_bytes = 0;
+  const KvTransaction& kv = objects.kv();
+  for (const Job* job : jobs) {
+    const bool full = replies.size() == max || kv.visited() >= kTogetherVisitedMax ||
+                      kv.operations() >= kTogetherOperationsMax ||
+                      std::max(kv.bytes(), reply_bytes) >= kTogetherBytesMax;
+    if (full && !replies.empty()) break;
+    replies.push_back(Execute(objects, *job));
+    reply_bytes += replies.back().size();
+  }
+  return replies;
+}
+
+Task<Result<RaftJobs::Happened>> RaftJobs::TryOnce(const Jobs* jobs, std::size_t max, bool fresh,
+                                                   Instant deadline) {
+  node::KvKeyspace* keyspace = keyspace_();
+  if (keyspace == nullptr) co_return std::unexpected(NoReplica());
+  Objects objects(keyspace->store(), surroundings());
+  Happened happened{.replies = ExecuteSome(objects, *jobs, max)};
+  if (objects.kv().error()) co_return std::unexpected(*objects.kv().error());
+  if (!objects.kv().changed()) {
+    happened.outcome = fresh ? Happened::kYes : Happened::kNothingToCompare;
+    co_return happened;
+  }
+  auto command = objects.kv().Encode();
+  if (!command) co_return std::unexpected(std::move(command.error()));
+  auto answer = co_await keyspace->replica().Propose(std::move(*command), deadline);
+  if (!answer && Dropped(answer.error())) {
+    happened.outcome = Happened::kDropped;
+    co_return happened;
+  }
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  const auto succeeded = Succeeded(**answer);
+  if (!succeeded) co_return std::unexpected(succeeded.error());
+  happened.outcome = *succeeded ? Happened::kYes : Happened::kLost;
+  co_return happened;
+}
+
+Task<Result<std::vector<std::string>>> RaftJobs::Decide(Jobs jobs, bool barrier, Instant deadline) {
+  bool fresh = COT_ORDERED_MUTANT(kNoBarrier);
+  std::size_t max = jobs.size();
   for (int tries = 0; tries < kTriesMax; ++tries) {
-    node::KvKeyspace* keyspace = keyspace_();
-    if (keyspace == nullptr) co_return std::unexpected(NoReplica());
     if (barrier && !fresh) {
+      node::KvKeyspace* keyspace = keyspace_();
+      if (keyspace == nullptr) co_return std::unexpected(NoReplica());
       const Status passed = co_await keyspace->replica().ReadBarrier(deadline);
       if (!passed) co_return std::unexpected(passed.error());
       fresh = true;
-      keyspace = keyspace_();
-      if (keyspace == nullptr) co_return std::unexpected(NoReplica());
     }
-    Objects objects(keyspace->store(), surroundings());
-    std::vector<std::string> replies;
-    for (const Job* job : jobs) {
-      auto reply = Execute(objects, *job);
-      if (!reply) co_return std::unexpected(std::move(reply.error()));
-      replies.push_back(std::move(*reply));
-    }
-    if (objects.kv().error()) co_return std::unexpected(*objects.kv().error());
-    if (!objects.kv().changed()) {
-      if (fresh) co_return replies;
-      barrier = true;  // nothing will be compared: what was read must be known to be new
+    auto happened = co_await TryOnce(&jobs, max, fresh, deadline);
+    if (!happened) {
+      if (max == 1 || !OfOneJob(happened.error())) co_return std::unexpected(happened.error());
+      max /= 2;  // until the one that it is about is alone
       continue;
     }
-    auto command = objects.kv().Encode();
-    if (!command) co_return std::unexpected(std::move(command.error()));
-    auto answer = co_await keyspace->replica().Propose(std::move(*command), deadline);
-    if (!answer && Dropped(answer.error())) continue;
-    if (!answer) co_return std::unexpected(std::move(answer.error()));
-    const auto happened = Succeeded(**answer);
-    if (!happened) co_return std::unexpected(happened.error());
-    if (*happened) co_return replies;
-    fresh = true;  // what it lost against has been applied here
+    switch (happened->outcome) {
+      case Happened::kYes:
+        co_return std::move(happened->replies);
+      case Happened::kNothingToCompare:  // so what was read must be known to be new
+        barrier = true;
+        break;
+      case Happened::kLost:
+        fresh = true;  // what it lost against has been applied here
+        // Fewer keys are less likely to be changed by others.
+        if (tries % kTriesBeforeHalf == kTriesBeforeHalf - 1)
+          max = std::max<std::size_t>(max / 2, 1);
+        break;
+      case Happened::kDropped:
+        break;
+    }
   }
   co_return Fail(ErrorCode::kContended);
 }
 
 Task<std::string> RaftJobs::Read(Job job) {
-  auto replies = co_await Decide({&job}, true, job.deadline);
+  Jobs jobs = {&job};
+  auto replies = co_await Decide(std::move(jobs), true, job.deadline);
   if (!replies) co_return Encoded(replies.error(), job.protocol);
   co_return std::move(replies->front());
 }
@@ -144,8 +185,7 @@ Task<std::string> RaftJobs::SetBlindly(std::string command, std::string reply, i
 }
 
 Task<std::string> RaftJobs::Change(std::string key, Job job) {
-  const auto busy = queues_.find(key);
-  if (busy == queues_.end()) {
+  if (!queues_.contains(key)) {
     auto blind = BlindSet(job);
     if (blind) {
       std::string done = co_await SetBlindly(std::move(blind->first), std::move(blind->second),
@@ -153,18 +193,60 @@ Task<std::string> RaftJobs::Change(std::string key, Job job) {
       co_return done;
     }
   }
-  Queue& queue = queues_[key];
-  const int protocol = job.protocol;
-  if (queue.waiting.size() >= kQueueMax) {
-    co_return Encoded({ErrorCode::kOverloaded, Outcome::kNotApplied, "commands on one key"},
-                      protocol);
-  }
-  const bool idle = busy == queues_.end();
-  auto waiting = std::make_shared<Waiting>(world_.executor(), std::move(job));
-  queue.waiting.push_back(waiting);
-  if (idle) scope_.Spawn(Drive(std::move(key)));
+  const auto waiting = std::make_shared<Waiting>(world_.executor(), std::move(job));
+  Enqueue(std::move(key), {waiting});
   std::string reply = co_await waiting->reply.Wait();
   co_return reply;
+}
+
+Task<std::vector<std::string>> RaftJobs::ReadInOrder(std::vector<Job> jobs) {
+  std::vector<std::string> replies;
+  while (replies.size() < jobs.size()) {
+    Jobs rest;
+    for (std::size_t i = replies.size(); i < jobs.size(); ++i) rest.push_back(&jobs[i]);
+    auto some = co_await Decide(std::move(rest), true, jobs[replies.size()].deadline);
+    if (some) {
+      std::ranges::move(*some, std::back_inserter(replies));
+    } else {
+      replies.push_back(Encoded(some.error(), jobs[replies.size()].protocol));
+    }
+  }
+  co_return replies;
+}
+
+Task<std::vector<std::string>> RaftJobs::ChangeInOrder(std::string key, std::vector<Job> jobs) {
+  if (COT_ORDERED_MUTANT(kPipelineApart)) {
+    std::vector<Task<std::string>> apart;
+    for (Job& job : jobs) {
+      std::string own = job.commands.front().words.back();
+      apart.push_back(Change(std::move(own), std::move(job)));
+    }
+    auto unordered = co_await All(world_.executor(), std::move(apart));
+    co_return unordered;
+  }
+  Group group;
+  for (Job& job : jobs) {
+    group.push_back(std::make_shared<Waiting>(world_.executor(), std::move(job)));
+  }
+  Enqueue(std::move(key), group);
+  std::vector<std::string> replies;
+  for (const auto& waiting : group) {
+    std::string reply = co_await waiting->reply.Wait();
+    replies.push_back(std::move(reply));
+  }
+  co_return replies;
+}
+
+void RaftJobs::Enqueue(std::string key, const Group& group) {
+  const bool idle = !queues_.contains(key);
+  Queue& queue = queues_[key];
+  if (queue.waiting.size() + group.size() > kQueueMax) {
+    const Error full{ErrorCode::kOverloaded, Outcome::kNotApplied, "commands on one key"};
+    for (const auto& waiting : group) waiting->reply.Set(Encoded(full, waiting->job.protocol));
+    return;
+  }
+  queue.waiting.insert(queue.waiting.end(), group.begin(), group.end());
+  if (idle) scope_.Spawn(Drive(std::move(key)));
 }
 
 // One transaction of a key at a time: what comes meanwhile waits, and goes together in the next.
@@ -186,29 +268,31 @@ Task<void> RaftJobs::Drive(std::string key) {
 }
 
 Task<void> RaftJobs::Answer(Group group) {
-  std::vector<const Job*> jobs;
-  Instant deadline{};
   std::erase_if(group, [this](const auto& waiting) {
     if (waiting->job.deadline > world_.Now()) return false;
     const Error late{ErrorCode::kTimedOut, Outcome::kNotApplied, "others of the key came first"};
     waiting->reply.Set(Encoded(late, waiting->job.protocol));
     return true;
   });
-  if (group.empty()) co_return;
-  for (const auto& waiting : group) {
-    jobs.push_back(&waiting->job);
-    deadline = std::max(deadline, waiting->job.deadline);
-  }
-  auto replies = co_await Decide(std::move(jobs), false, deadline);
-  const bool refused = !replies && (replies.error().code == ErrorCode::kTooLarge ||
-                                    replies.error().code == ErrorCode::kInvalidArgument);
-  if (refused && group.size() > 1) {  // one of them, or all together: each for itself
-    for (auto& waiting : group) co_await Answer({waiting});
-    co_return;
-  }
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    group[i]->reply.Set(replies ? std::move((*replies)[i])
-                                : Encoded(replies.error(), group[i]->job.protocol));
+  std::size_t answered = 0;
+  while (answered < group.size()) {
+    Jobs jobs;
+    Instant deadline{};
+    for (std::size_t i = answered; i < group.size(); ++i) {
+      jobs.push_back(&group[i]->job);
+      deadline = std::max(deadline, group[i]->job.deadline);
+    }
+    auto replies = co_await Decide(std::move(jobs), false, deadline);
+    if (replies) {
+      for (std::string& reply : *replies) group[answered++]->reply.Set(std::move(reply));
+      continue;
+    }
+    // What is about one job was reached with that one alone.
+    const std::size_t end = OfOneJob(replies.error()) ? answered + 1 : group.size();
+    while (answered < end) {
+      Waiting& waiting = *group[answered++];
+      waiting.reply.Set(Encoded(replies.error(), waiting.job.protocol));
+    }
   }
 }
 

@@ -45,15 +45,28 @@ class RaftJobs {
  public:
   /// How often a job is decided anew before it is refused as contended.
   static constexpr int kTriesMax = 64;
+  static constexpr int kTriesBeforeHalf = 4;        ///< then half as many jobs try together
   static constexpr std::size_t kQueueMax = 10'000;  ///< jobs that wait for one key
-  static constexpr std::size_t kTogetherMax = 256;  ///< jobs of one transaction
+  // What one transaction of several jobs may be; one of a single job may be more.
+  static constexpr std::size_t kTogetherMax = 256;              ///< jobs
+  static constexpr std::size_t kTogetherVisitedMax = 2'000;     ///< records looked at
+  static constexpr std::size_t kTogetherOperationsMax = 2'000;  ///< and compared or written
+  static constexpr std::size_t kTogetherBytesMax = 256u << 10;  ///< written, or answered
 
   RaftJobs(runtime::World& world, Cursors& cursors, std::function<node::KvKeyspace*()> keyspace)
       : world_(world), cursors_(cursors), keyspace_(std::move(keyspace)) {}
 
+  std::int64_t database = 0;  ///< the keyspace's, as the last command's map has it
+
   /// The encoded reply. `key` is the one it is likely to change: jobs with the same are run
   /// together.
   runtime::Task<std::string> Change(std::string key, Job job);
+  /// The same for the jobs of one connection: they happen in this order, as many as possible at
+  /// once, others between them at most.
+  runtime::Task<std::vector<std::string>> ChangeInOrder(std::string key, std::vector<Job> jobs);
+  /// The same for jobs that are likely not to change anything: none sees an older state than the
+  /// one before it.
+  runtime::Task<std::vector<std::string>> ReadInOrder(std::vector<Job> jobs);
   /// For a job that is likely not to change anything.
   runtime::Task<std::string> Read(Job job);
   /// WATCH.
@@ -74,16 +87,28 @@ class RaftJobs {
     Group waiting;
   };
 
+  using Jobs = std::vector<const Job*>;
+  /// What became of one try.
+  struct Happened {
+    enum Outcome : std::uint8_t { kYes, kNothingToCompare, kLost, kDropped };
+    Outcome outcome = kYes;
+    std::vector<std::string> replies;  ///< of the first jobs
+  };
+
+  void Enqueue(std::string key, const Group& group);
   runtime::Task<void> Drive(std::string key);
-  /// Decides `jobs` together until they happened; their replies, or why none of them did.
-  runtime::Task<Result<std::vector<std::string>>> Decide(std::vector<const Job*> jobs, bool barrier,
-                                                         Instant deadline);
+  /// Decides as many of the first of `jobs` as may go together, at least one, until they happened:
+  /// as if one had run after the other. Their replies, or why none of them did.
+  runtime::Task<Result<std::vector<std::string>>> Decide(Jobs jobs, bool barrier, Instant deadline);
+  runtime::Task<Result<Happened>> TryOnce(const Jobs* jobs, std::size_t max, bool fresh,
+                                          Instant deadline);
+  static std::vector<std::string> ExecuteSome(Objects& objects, const Jobs& jobs, std::size_t max);
+  static std::string Execute(Objects& objects, const Job& job);
   runtime::Task<void> Answer(Group group);
   /// A plain SET: happens whatever the key holds, so nothing is read.
   runtime::Task<std::string> SetBlindly(std::string command, std::string reply, int protocol,
                                         Instant deadline);
   std::optional<std::pair<std::string, std::string>> BlindSet(const Job& job);
-  Result<std::string> Execute(Objects& objects, const Job& job);
   View::Surroundings surroundings();
 
   runtime::World& world_;

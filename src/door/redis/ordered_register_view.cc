@@ -9,7 +9,10 @@ RegisterView::RegisterView(std::string_view key, const std::optional<Value>& cur
     : View(surroundings), key_(key) {
   if (!current) return;
   changed_ = Past(current->expires_at_ms);
-  if (!changed_) object_ = {ObjectType::kString, current->bytes, 0, current->expires_at_ms};
+  if (changed_) return;
+  // Leaderless keyspaces whose strings are registers hold hashes beside them.
+  const ObjectType type = current->other_type ? ObjectType::kHash : ObjectType::kString;
+  object_ = {type, current->bytes, 0, current->expires_at_ms};
 }
 
 const View::Object& RegisterView::Find(std::string_view key) {

@@ -94,6 +94,7 @@ void SMove(const Call& call) {
   call.reply.Integer(member ? 1 : 0);
   if (!member || call[1] == call[2]) return;
   call.objects().Remove(call[1], call[3]);
+  if (call.objects().Get(call[2], call[3])) return;
   call.objects().Put(call[2], ObjectType::kSet, call[3], "");
 }
 

@@ -142,7 +142,7 @@ void ZPop(const Call& call) {
   if (wanted > 0) popped = call.objects().Scores(call[1], "", "", lowest ? wanted : 0);
   if (!lowest) {
     std::reverse(popped.begin(), popped.end());
-    popped.resize(wanted);
+    popped.resize(std::min(wanted, popped.size()));
   }
   const bool pairs = !one && call.reply.protocol() >= 3;
   call.reply.Array(pairs ? popped.size() : 2 * popped.size());

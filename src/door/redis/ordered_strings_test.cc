@@ -10,13 +10,6 @@ namespace {
 
 class OrderedStrings : public OrderedTest {
  protected:
-  // What an etcd client does.
-  void EtcdPut(std::string key, std::string value) {
-    etcdserverpb::PutRequest request;
-    request.set_key(std::move(key));
-    request.set_value(std::move(value));
-    node.Apply(kv::EncodePut(request.SerializeAsString()));
-  }
   etcdserverpb::RangeResponse EtcdGet(std::string key, std::string range_end = "") {
     etcdserverpb::RangeRequest request;
     request.set_key(std::move(key));
@@ -31,7 +24,7 @@ TEST_F(OrderedStrings, AreTheKeysOfEtcd) {
   const auto got = EtcdGet("greeting");
   ASSERT_EQ(got.kvs_size(), 1);
   EXPECT_EQ(got.kvs(0).value(), "hello");
-  EtcdPut("greeting", "bonjour");
+  PutAsEtcd("greeting", "bonjour");
   EXPECT_EQ(Do("GET greeting"), "\"bonjour\"");
   EXPECT_EQ(Do("APPEND greeting !"), "8");
   EXPECT_EQ(EtcdGet("greeting").kvs(0).value(), "bonjour!");
@@ -247,8 +240,8 @@ TEST_F(OrderedStrings, AnEtcdPutEndsAnExpiry) {
   EXPECT_EQ(Do("SET k v PX 1000"), "OK");
   EXPECT_EQ(Do("SET j v"), "OK");
   EXPECT_EQ(Do("PEXPIRE j 1000"), "1");
-  EtcdPut("k", "new");
-  EtcdPut("j", "new");
+  PutAsEtcd("k", "new");
+  PutAsEtcd("j", "new");
   EXPECT_EQ(Do("TTL k"), "-1");
   world.executor().Advance(5s);
   EXPECT_EQ(Do("GET k"), "\"new\"");
@@ -268,7 +261,7 @@ TEST_F(OrderedStrings, AreSweptWhenExpired) {
   EXPECT_EQ(Do("SADD s a"), "1");
   EXPECT_EQ(Do("PEXPIRE s 1000"), "1");
   EXPECT_EQ(Do("SET stays v EX 1000"), "OK");
-  EtcdPut("k7", "again");
+  PutAsEtcd("k7", "again");
   node.mutable_status().leading = false;
   world.executor().Advance(5s);
   EXPECT_EQ(Do("DBSIZE"), "602");

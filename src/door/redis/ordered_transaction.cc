@@ -15,6 +15,7 @@ Transaction::Transaction() : state_(std::make_unique<State>()) {}
 Transaction::~Transaction() = default;
 
 bool Transaction::queueing() const { return state_->open; }
+std::size_t Transaction::queued() const { return state_->queued.size(); }
 void Transaction::OnRefused() { state_->aborted = state_->open; }
 void Transaction::Reset() { state_->Close(); }
 

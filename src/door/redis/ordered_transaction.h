@@ -23,6 +23,8 @@ class Transaction {
 
   /// Between MULTI and EXEC or DISCARD: commands are queued.
   bool queueing() const;
+  /// How many there are.
+  std::size_t queued() const;
   /// The door refused a command (unknown, word count, not of this kind of keyspace): if open, EXEC
   /// will answer EXECABORT.
   void OnRefused();

@@ -310,6 +310,16 @@ TEST_F(OrderedTransactions, WholeKeyspaceReadsDoNotMixWithWrites) {
   EXPECT_EQ(Do("EXISTS b"), "0");
 }
 
+// A few thousand commands are one transaction.
+TEST_F(OrderedTransactions, MayBeLong) {
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(Do("MULTI"), "OK");
+    for (int i = 0; i < 9000; ++i) Raw(*self, {"SET", "k" + std::to_string(i), "v"});
+    EXPECT_EQ(Raw(*self, {"EXEC"}).substr(0, 10), "*9000\r\n+OK");
+  }
+  EXPECT_EQ(Do("DBSIZE"), "9000");
+}
+
 // Bounds of the queue and of what is watched.
 TEST_F(OrderedTransactions, AreBounded) {
   EXPECT_EQ(Do("MULTI"), "OK");

@@ -8,6 +8,13 @@ void Call::WrongArity() const {
   reply.Error(fmt::format("ERR wrong number of arguments for '{}' command", command.name));
 }
 
+bool Call::IsOurs(const View::Object& object) const {
+  if (object.type != ObjectType::kForeign) return true;
+  reply.Error(coterie::Error{ErrorCode::kForeignRecord, Outcome::kNotApplied,
+                             fmt::format("{} bytes", object.value.size())});
+  return false;
+}
+
 namespace {
 
 // In a transaction: EXEC forgets what is watched anyway.

@@ -28,6 +28,7 @@ class View {
   /// What commands need besides the keys; outlives the view.
   struct Surroundings {
     std::int64_t now_ms = 0;
+    std::int64_t database = 0;  ///< the keyspace's
     Random& random;
     Cursors& cursors;
   };
@@ -48,6 +49,7 @@ class View {
 
   /// Milliseconds since the Unix epoch; the same for all of a transaction.
   std::int64_t now_ms() const { return surroundings_.now_ms; }
+  std::int64_t database() const { return surroundings_.database; }
   Random& random() { return surroundings_.random; }
   Cursors& cursors() { return surroundings_.cursors; }
   bool Past(std::uint64_t at_ms) const {
@@ -80,9 +82,11 @@ struct Call {
   /// Whether `object` is of the type or not there; answers the error if not.
   bool Accepts(const View::Object& object, ObjectType type) const {
     if (object.type == ObjectType::kNone || object.type == type) return true;
-    WrongType();
+    if (IsOurs(object)) WrongType();
     return false;
   }
+  /// Whether Redis commands made `object`; answers the error if not.
+  bool IsOurs(const View::Object& object) const;
 };
 
 /// Writes exactly one reply; changes nothing if that is an error.

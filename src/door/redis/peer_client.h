@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace coterie::door::redis {
@@ -66,6 +67,16 @@ class PeerClient {
       char buffer[65536];
       const ssize_t n = ::recv(socket_, buffer, sizeof buffer, 0);
       if (n <= 0) return "";
+      input_.append(buffer, static_cast<std::size_t>(n));
+    }
+  }
+  /// All that comes until the other side ends, once it knows that nothing more is sent.
+  std::string ReceiveToEnd() {
+    ::shutdown(socket_, SHUT_WR);
+    for (;;) {
+      char buffer[65536];
+      const ssize_t n = ::recv(socket_, buffer, sizeof buffer, 0);
+      if (n <= 0) return std::exchange(input_, {});
       input_.append(buffer, static_cast<std::size_t>(n));
     }
   }

@@ -112,6 +112,19 @@ std::size_t Publisher::Subscribers(std::string_view channel) const {
   return found == channels_.end() ? 0 : found->second.size();
 }
 
+std::size_t Publisher::Receivers(std::string_view channel) const {
+  std::size_t receivers = Subscribers(channel);
+  for (const auto& [pattern, subscribed] : patterns_)
+    if (GlobMatch(pattern, channel)) receivers += subscribed.size();
+  return receivers;
+}
+
+std::vector<std::string> Publisher::Patterns() const {
+  std::vector<std::string> found;
+  for (const auto& [pattern, subscribed] : patterns_) found.push_back(pattern);
+  return found;
+}
+
 namespace {
 
 /// One answer a channel, as SUBSCRIBE and its like give them.
@@ -144,23 +157,22 @@ void Leave(Publisher& publisher, Connection& connection, Words words, bool patte
   }
 }
 
-void RunPubSub(Publisher& publisher, Words words, Reply& reply) {
-  if (IsWord(words[1], "channels") && words.size() <= 3) {
-    const auto channels = publisher.Channels(words.size() == 3 ? words[2] : std::string_view());
-    reply.Array(channels.size());
-    for (const std::string& channel : channels) reply.Bulk(channel);
-  } else if (IsWord(words[1], "numsub")) {
+/// What is not asked of the whole cluster (ClusterSubscribers).
+void RunPubSub(DoorState& door, Words words, Reply& reply) {
+  if (IsWord(words[1], "help")) return RunServerCommand(door, words, reply, CommandId::kPubsub);
+  if (IsWord(words[1], "shardnumsub")) {
     reply.Array(2 * (words.size() - 2));
     for (const std::string_view channel : words.subspan(2)) {
       reply.Bulk(channel);
-      reply.Integer(static_cast<std::int64_t>(publisher.Subscribers(channel)));
+      reply.Integer(0);
     }
-  } else if (IsWord(words[1], "numpat") && words.size() == 2) {
-    reply.Integer(static_cast<std::int64_t>(publisher.patterns()));
-  } else if (IsWord(words[1], "shardchannels") || IsWord(words[1], "shardnumsub")) {
+  } else if (IsWord(words[1], "shardchannels") && words.size() <= 3) {
     reply.Array(0);
   } else {
-    UnknownSubcommand(words, reply);
+    reply.Error(
+        fmt::format("ERR unknown subcommand or wrong number of arguments for '{:.128}'. Try PUBSUB "
+                    "HELP.",
+                    words[1]));
   }
 }
 
@@ -185,10 +197,8 @@ void RunPubSubCommand(DoorState& door, Connection& connection, Words words, Repl
       return Leave(publisher, connection, words, false, reply);
     case CommandId::kPunsubscribe:
       return Leave(publisher, connection, words, true, reply);
-    case CommandId::kPublish:
-      return reply.Integer(static_cast<std::int64_t>(publisher.Publish(words[1], words[2])));
     default:
-      return RunPubSub(publisher, words, reply);
+      return RunPubSub(door, words, reply);
   }
 }
 

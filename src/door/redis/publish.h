@@ -33,6 +33,9 @@ class Publisher {
   /// Channels with subscribers here, in order, that match `pattern` ("": all).
   std::vector<std::string> Channels(std::string_view pattern) const;
   std::size_t Subscribers(std::string_view channel) const;
+  /// Connections here that a message to `channel` would go to, those by patterns included.
+  std::size_t Receivers(std::string_view channel) const;
+  std::vector<std::string> Patterns() const;
   std::size_t patterns() const { return patterns_.size(); }
   std::uint64_t messages() const { return messages_; }
 

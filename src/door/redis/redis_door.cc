@@ -26,6 +26,28 @@ bool IsConditional(const Command& command, Words words) {
          });
 }
 
+/// Commands on one key of a leaderless keyspace that somebody else decides, at a node that serves
+/// the key.
+class AtReplicas final : public Executor {
+ public:
+  AtReplicas(CellCommands& cells, Executor& decider) : cells_(cells), decider_(decider) {}
+  Step Begin(const Context& context, Words words, std::string& out,
+             node::WriteTicket& ticket) override {
+    return decider_.Begin(context, words, out, ticket);
+  }
+  runtime::Task<std::string> Run(Context context, OwnedWords words) override {
+    std::string key = words[1];
+    return cells_.RunWhereServed(std::move(context), std::move(words), std::move(key),
+                                 [this](Context with, OwnedWords all) {
+                                   return decider_.Run(std::move(with), std::move(all));
+                                 });
+  }
+
+ private:
+  CellCommands& cells_;
+  Executor& decider_;
+};
+
 }  // namespace
 
 DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
@@ -34,22 +56,26 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
       started(world.Now()),
       config(InitialConfig(options)),
       publisher(options.self, options.transport, [this] { return NodesOf(*options.control); }),
+      subscribers(world, options.self, options.transport, publisher,
+                  [this] { return NodesOf(*options.control); }),
       router(world, options.self, *options.control, options.leaderless, options.transport,
              options.detector,
              [this](const Command& command, std::uint8_t kind, Words words) {
                return ExecutorOf(command, kind, words);
              }),
       ended(world.executor()) {
-  if (options.leaderless != nullptr)
-    cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
+  if (options.leaderless == nullptr) return;
+  cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
+  if (options.conditional != nullptr)
+    conditional = std::make_unique<AtReplicas>(*cells, *options.conditional);
 }
 
 Executor* DoorState::ExecutorOf(const Command& command, std::uint8_t kind, Words words) const {
   const bool leaderless = (kind & kLeaderless) != 0;
   if (command.id == CommandId::kCoterie) return leaderless ? cells.get() : nullptr;
-  if (kind == kLww && options.conditional != nullptr && (command.kinds & kOrdered) != 0 &&
+  if (kind == kLww && conditional != nullptr && (command.kinds & kOrdered) != 0 &&
       IsConditional(command, words))
-    return options.conditional;
+    return conditional.get();
   if ((command.kinds & kind) == 0) return nullptr;
   return leaderless ? static_cast<Executor*>(cells.get()) : options.ordered;
 }

@@ -28,6 +28,12 @@ struct RedisDoorLimits {
   std::size_t batch_bytes_max = 256u << 10;  ///< of replies before they are written
   std::size_t batch_commands_max = 4096;     ///< begun before others have their turn
   std::size_t push_bytes_max = 64u << 20;    ///< unwritten messages of a subscriber
+  /// Replies that a client has not taken: over it, it is not read.
+  std::size_t output_bytes_max = 64u << 20;
+  /// The same of all connections: over it, each may have batch_bytes_max.
+  std::size_t all_output_bytes_max = 1u << 30;
+  /// A client that is not read and takes nothing for so long is disconnected.
+  Duration output_patience = 60s;
   Duration request_timeout = 5s;
 };
 
@@ -51,6 +57,7 @@ struct RedisDoorStats {
   std::size_t connections = 0;
   std::uint64_t connections_total = 0;
   std::uint64_t refused = 0;  ///< connections over the bound
+  std::uint64_t untaken = 0;  ///< connections ended because their output was not taken
   std::uint64_t commands = 0;
   std::uint64_t errors = 0;  ///< error replies
   std::uint64_t input_bytes = 0;

@@ -151,7 +151,10 @@ TEST(Text, NumbersAsRedisReadsThem) {
     EXPECT_FALSE(ParseInteger(bad)) << bad;
   EXPECT_EQ(ParseDouble("+1.5e3"), 1500.0);
   EXPECT_EQ(ParseDouble("-inf"), -std::numeric_limits<double>::infinity());
-  for (const char* bad : {"", "nan", "+-1", "1x", " 1"}) EXPECT_FALSE(ParseDouble(bad)) << bad;
+  EXPECT_EQ(ParseDouble("0x10"), 16.0);
+  EXPECT_EQ(ParseDouble("-0X1.8p1"), -3.0);
+  for (const char* bad : {"", "nan", "+-1", "1x", " 1", "0x", "0x-1", "-0xg", "-"})
+    EXPECT_FALSE(ParseDouble(bad)) << bad;
 }
 
 TEST(Text, Globs) {
@@ -180,6 +183,24 @@ TEST(CommandTable, FindsEveryName) {
   }
   EXPECT_EQ(FindCommand("nosuch"), nullptr);
   EXPECT_EQ(FindCommand(""), nullptr);
+}
+
+// Subcommands are told from unknown ones, and their words counted, in any case.
+TEST(CommandTable, ChecksSubcommands) {
+  const auto error = [](std::vector<std::string_view> words) {
+    return SubcommandError(*FindCommand(words[0]), words);
+  };
+  EXPECT_EQ(error({"client", "ID"}), "");
+  EXPECT_EQ(error({"client", "id", "a"}), "ERR wrong number of arguments for 'client|id' command");
+  EXPECT_EQ(error({"pubsub", "x"}), "ERR unknown subcommand 'x'. Try PUBSUB HELP.");
+  EXPECT_EQ(error({"get", "x"}), "");
+  EXPECT_EQ(error({"config"}), "");
+  for (const Command& row : AllCommands())
+    for (const Subcommand& one : SubcommandsOf(row.id)) {
+      EXPECT_EQ(one.command, row.id);
+      EXPECT_EQ(one.name, ToLower(one.name));
+      EXPECT_TRUE(row.AcceptsWords(static_cast<std::size_t>(std::abs(one.arity)))) << one.name;
+    }
 }
 
 // A refusal names the command, the reason and where to go.

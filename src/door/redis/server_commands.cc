@@ -1,9 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 
-#include "door/redis/command_keys.h"
 #include "door/redis/door_state.h"
 #include "door/redis/text.h"
 #include "node/control.h"
@@ -13,127 +11,64 @@ namespace {
 
 std::string Number(auto n) { return fmt::format("{}", n); }
 
-void ConfigGet(const DoorState& door, Words words, Reply& reply) {
-  std::vector<std::pair<std::string_view, std::string_view>> found;
-  for (const auto& [name, value] : door.config) {
-    const bool wanted = std::ranges::any_of(words.subspan(2), [&](std::string_view pattern) {
-      return GlobMatch(ToLower(pattern), name);
-    });
-    if (wanted) found.emplace_back(name, value);
-  }
-  reply.Map(found.size());
-  for (const auto& [name, value] : found) {
-    reply.Bulk(name);
-    reply.Bulk(value);
-  }
-}
-
-/// A node's settings are its configuration file's: what is set to what it is already is fine.
-void ConfigSet(const DoorState& door, Words words, Reply& reply) {
-  for (std::size_t i = 2; i + 1 < words.size(); i += 2) {
-    const auto found = door.config.find(ToLower(words[i]));
-    if (found == door.config.end())
-      return reply.Error(
-          fmt::format("ERR Unknown option or number of arguments for CONFIG SET - '{}'", words[i]));
-    if (found->second != words[i + 1])
-      return reply.Error(
-          fmt::format("ERR CONFIG SET failed (possibly related to argument '{}') - "
-                      "it is fixed by the node's own configuration",
-                      words[i]));
-  }
-  reply.Ok();
-}
-
-std::vector<std::string_view> FlagNames(const Command& row) {
-  std::vector<std::string_view> names;
-  constexpr std::pair<std::uint32_t, std::string_view> kNames[] = {
-      {kRead, "readonly"},     {kWrite, "write"},   {kOom, "denyoom"},
-      {kAdmin, "admin"},       {kPubSub, "pubsub"}, {kNoScript, "noscript"},
-      {kBlocking, "blocking"}, {kFast, "fast"},     {kMovable, "movablekeys"}};
-  for (const auto& [flag, name] : kNames)
-    if ((row.flags & flag) != 0) names.push_back(name);
-  return names;
-}
-
-void CommandInfo(const Command* row, Reply& reply) {
-  if (row == nullptr) return reply.NullArray();
-  reply.Array(10);
-  reply.Bulk(row->name);
-  reply.Integer(row->arity);
-  const auto flags = FlagNames(*row);
-  reply.Set(flags.size());
-  for (const std::string_view flag : flags) reply.Simple(flag);
-  reply.Integer(row->first);
-  reply.Integer(row->last);
-  reply.Integer(row->step);
-  reply.Set(2);
-  reply.Simple((row->flags & kWrite) != 0 ? "@write" : "@read");
-  reply.Simple((row->flags & kFast) != 0 ? "@fast" : "@slow");
-  reply.Array(0);
-  reply.Array(0);
-  reply.Array(0);
-}
-
-void CommandDocs(const Command& row, Reply& reply) {
-  reply.Bulk(row.name);
-  reply.Map(3);
-  reply.Bulk("summary");
-  std::string served;
-  for (const std::uint8_t kind : {kRaft, kPaxos, kCrdt, kLww, kSiblings}) {
-    if ((row.kinds & (kind | kDoor)) == 0) continue;
-    served += (row.kinds & kDoor) != 0 ? "" : (served.empty() ? "in " : ", ");
-    if ((row.kinds & kDoor) == 0) served += KindText(kind);
-  }
-  reply.Bulk((row.kinds & kDoor) != 0 ? "Served by the connection"
-                                      : fmt::format("Served {} keyspaces", served));
-  reply.Bulk("since");
-  reply.Bulk("7.0.0");
-  reply.Bulk("group");
-  reply.Bulk(row.group);
-}
-
-bool Served(const Command& row) { return row.kinds != kNobody; }
-
-void GetKeys(Words words, Reply& reply) {
-  const Words of = words.subspan(2);
-  const Command* row = FindCommand(of[0]);
-  if (row == nullptr) return reply.Error("ERR Invalid command specified");
-  if (row->first == 0 && (row->flags & kMovable) == 0)
-    return reply.Error("ERR The command has no key arguments");
-  if (!row->AcceptsWords(of.size()))
-    return reply.Error("ERR Invalid number of arguments specified for command");
-  const auto keys = KeyPositions(*row, of);
-  if (!keys || keys->empty()) return reply.Error("ERR Invalid arguments specified for command");
-  reply.Array(keys->size());
-  for (const std::size_t key : *keys) reply.Bulk(of[key]);
-}
-
 void Memory(Words words, Reply& reply) {
-  if (IsWord(words[1], "doctor") && words.size() == 2) {
+  if (IsWord(words[1], "doctor")) {
     return reply.Bulk("Memory is bounded by the node's configuration: see `coterie status`.");
   }
   if (IsWord(words[1], "usage"))
     return reply.Error(
         "ERR MEMORY USAGE is not served: a key's cells are kept on disk, and in a "
         "cache that all keys share");
-  UnknownSubcommand(words, reply);
+  reply.Error(fmt::format("ERR MEMORY {} is not served", ToUpper(words[1])));
 }
 
 void SlowLog(Words words, Reply& reply) {
-  if (IsWord(words[1], "get")) return reply.Array(0);
   if (IsWord(words[1], "len")) return reply.Integer(0);
   if (IsWord(words[1], "reset")) return reply.Ok();
-  UnknownSubcommand(words, reply);
+  const auto count = words.size() > 2 ? ParseInteger(words[2]) : 10;
+  if (!count || *count < -1) return reply.Error("ERR count should be greater than or equal to -1");
+  reply.Array(0);
 }
 
 void Latency(Words words, Reply& reply) {
   if (IsWord(words[1], "latest") || IsWord(words[1], "history")) return reply.Array(0);
   if (IsWord(words[1], "reset")) return reply.Integer(0);
-  UnknownSubcommand(words, reply);
+  reply.Error(fmt::format("ERR LATENCY {} is not served", ToUpper(words[1])));
+}
+
+/// There are no functions and scripts: what is asked of all of them is answered.
+void Scripts(Words words, Reply& reply) {
+  if (IsWord(words[1], "flush")) {
+    const bool fits =
+        words.size() == 2 ||
+        (words.size() == 3 && (IsWord(words[2], "async") || IsWord(words[2], "sync")));
+    if (fits) return reply.Ok();
+    return reply.Error(
+        fmt::format("ERR {} FLUSH only supports SYNC|ASYNC option", ToUpper(words[0])));
+  }
+  if (IsWord(words[1], "kill")) return reply.Error("NOTBUSY No scripts in execution right now.");
+  if (IsWord(words[1], "exists")) {
+    reply.Array(words.size() - 2);
+    for (std::size_t i = 2; i < words.size(); ++i) reply.Integer(0);
+    return;
+  }
+  if (IsWord(words[1], "list")) return reply.Array(0);
+  reply.Error(fmt::format("ERR {} {} is not served: no keyspace runs scripts", ToUpper(words[0]),
+                          ToUpper(words[1])));
+}
+
+/// HELP of a command with subcommands.
+void Help(const Command& command, Reply& reply) {
+  const auto all = SubcommandsOf(command.id);
+  reply.Array(all.size() + 1);
+  reply.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+                           ToUpper(command.name)));
+  for (const Subcommand& one : all) reply.Simple(ToUpper(one.name));
 }
 
 void Time(DoorState& door, Reply& reply) {
-  const std::int64_t us = door.world.WallNow().latest_ns / 1000;
+  const WallInterval now = door.world.WallNow();
+  const std::int64_t us = (now.earliest_ns / 2 + now.latest_ns / 2) / 1000;
   reply.Array(2);
   reply.Bulk(Number(us / 1000000));
   reply.Bulk(Number(us % 1000000));
@@ -207,40 +142,6 @@ std::string InfoSection(const DoorState& door, std::string_view section) {
 
 }  // namespace
 
-std::map<std::string, std::string, std::less<>> InitialConfig(const RedisDoorOptions& options) {
-  const RedisDoorLimits& limits = options.limits;
-  return {{"appendonly", "yes"},
-          {"save", ""},
-          {"databases", "16384"},
-          {"maxclients", Number(limits.connections_max)},
-          {"maxmemory", "0"},
-          {"maxmemory-policy", "noeviction"},
-          {"proto-max-bulk-len", Number(limits.bulk_bytes_max)},
-          {"client-query-buffer-limit", Number(4 * limits.bulk_bytes_max)},
-          {"timeout", "0"},
-          {"tcp-keepalive", "0"},
-          {"cluster-enabled", "no"},
-          {"notify-keyspace-events", ""},
-          {"requirepass", ""},
-          {"slowlog-max-len", "0"},
-          {"io-threads", "1"}};
-}
-
-void RunConfig(DoorState& door, Words words, Reply& reply) {
-  if (IsWord(words[1], "get") && words.size() >= 3) return ConfigGet(door, words, reply);
-  if (IsWord(words[1], "set") && words.size() >= 4 && words.size() % 2 == 0)
-    return ConfigSet(door, words, reply);
-  if (IsWord(words[1], "get") || IsWord(words[1], "set"))
-    return WrongArguments("config|" + ToLower(words[1]), reply);
-  if (IsWord(words[1], "resetstat") && words.size() == 2) {
-    door.stats = RedisDoorStats{};
-    return reply.Ok();
-  }
-  if (IsWord(words[1], "rewrite"))
-    return reply.Error("ERR The server is running without a config file");
-  UnknownSubcommand(words, reply);
-}
-
 void RunInfo(DoorState& door, Words words, Reply& reply) {
   constexpr std::string_view kSections[] = {"server", "clients",     "memory",  "persistence",
                                             "stats",  "replication", "cluster", "keyspace"};
@@ -258,39 +159,8 @@ void RunInfo(DoorState& door, Words words, Reply& reply) {
   reply.Verbatim(text);
 }
 
-void RunCommandCommand(Words words, Reply& reply) {
-  const auto all = AllCommands();
-  const auto served = static_cast<std::size_t>(std::ranges::count_if(all, Served));
-  if (words.size() == 1 || (IsWord(words[1], "info") && words.size() == 2)) {
-    reply.Array(served);
-    for (const Command& row : all)
-      if (Served(row)) CommandInfo(&row, reply);
-  } else if (IsWord(words[1], "count")) {
-    reply.Integer(static_cast<std::int64_t>(served));
-  } else if (IsWord(words[1], "info")) {
-    reply.Array(words.size() - 2);
-    for (const std::string_view name : words.subspan(2)) CommandInfo(FindCommand(name), reply);
-  } else if (IsWord(words[1], "docs")) {
-    std::vector<const Command*> rows;
-    for (const Command& row : all)
-      if (words.size() == 2 && Served(row)) rows.push_back(&row);
-    for (const std::string_view name : words.subspan(2))
-      if (const Command* row = FindCommand(name)) rows.push_back(row);
-    reply.Map(rows.size());
-    for (const Command* row : rows) CommandDocs(*row, reply);
-  } else if (IsWord(words[1], "list") && words.size() == 2) {
-    reply.Array(served);
-    for (const Command& row : all)
-      if (Served(row)) reply.Bulk(row.name);
-  } else if (IsWord(words[1], "getkeys")) {
-    if (words.size() < 4) return WrongArguments("command|getkeys", reply);
-    GetKeys(words, reply);
-  } else {
-    UnknownSubcommand(words, reply);
-  }
-}
-
 void RunServerCommand(DoorState& door, Words words, Reply& reply, CommandId id) {
+  if (words.size() == 2 && IsWord(words[1], "help")) return Help(RowOf(id), reply);
   switch (id) {
     case CommandId::kConfig:
       return RunConfig(door, words, reply);
@@ -314,6 +184,12 @@ void RunServerCommand(DoorState& door, Words words, Reply& reply, CommandId id) 
     case CommandId::kAcl:
       if (IsWord(words[1], "whoami")) return reply.Bulk("default");
       return reply.Error("ERR ACL is refused: this node has no users");
+    case CommandId::kFunction:
+    case CommandId::kScript:
+      return Scripts(words, reply);
+    case CommandId::kAsking:
+    case CommandId::kReadonly:
+    case CommandId::kReadwrite:
     case CommandId::kCluster:
       return reply.Error("ERR This instance has cluster support disabled");
     case CommandId::kDebug:

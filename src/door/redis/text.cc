@@ -68,9 +68,18 @@ std::optional<double> ParseDouble(std::string_view text) {
     if (text.empty() || text.front() == '-') return std::nullopt;
   }
   if (text.empty()) return std::nullopt;
+  const bool negative = text.front() == '-';
+  const std::string_view digits = text.substr(negative ? 1 : 0);
+  const bool hexadecimal = digits.starts_with("0x") || digits.starts_with("0X");
+  if (hexadecimal) {
+    text = digits.substr(2);
+    if (text.starts_with('-')) return std::nullopt;
+  }
   double value = 0;
   const char* end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, value);
+  const auto format = hexadecimal ? std::chars_format::hex : std::chars_format::general;
+  const auto [at, error] = std::from_chars(text.data(), end, value, format);
+  if (hexadecimal && negative) value = -value;
   if (error != std::errc() || at != end || std::isnan(value)) return std::nullopt;
   return value;
 }

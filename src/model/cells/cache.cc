@@ -49,7 +49,7 @@ Object& Store::State::Load(Shard& shard, std::string_view key) {
     if (!DecodeRecord(**record, object)) Fail(Corrupt("a key record"));
     object.in_engine = true;
     object.counted = object.HasData(shard.policy);
-    object.indexed_deadline = object.Deadline();
+    object.indexed_deadline = object.Deadline(shard.policy);
   }
   object.charged = object.Bytes();
   cached_bytes += object.charged;
@@ -57,7 +57,7 @@ Object& Store::State::Load(Shard& shard, std::string_view key) {
 }
 
 bool Store::State::IsExpired(const Object& object) const {
-  const auto deadline = object.Deadline();
+  const auto deadline = object.Deadline(object.shard->policy);
   return deadline && *deadline <= wall_ms;
 }
 

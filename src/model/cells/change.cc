@@ -86,8 +86,8 @@ void Store::State::Settle(const Place& place, const Before& before) {
   const bool is_tombstone = exists && !live;
   if (is_tombstone && !was_tombstone) shard.tombstones.insert(place.cell_key());
   if (was_tombstone && !is_tombstone) shard.tombstones.erase(place.cell_key());
-  if (place.kind == Kind::kExpiry && live) {
-    const auto deadline = object.Deadline();
+  if (place.kind == Kind::kRegister || (place.kind == Kind::kExpiry && live)) {
+    const auto deadline = object.Deadline(shard.policy);
     if (deadline && *deadline < shard.deadline_min) shard.deadline_min = *deadline;
   }
   MarkDirty(place);

@@ -133,12 +133,20 @@ bool Edit::State::EraseAll(Object& object) {
   return any;
 }
 
+void Edit::State::KeepDeadline(Object& object) {
+  if (shard.policy != Policy::kLww) return;
+  const auto deadline = object.Deadline(shard.policy);
+  if (deadline) Assign(store.Locate(object, Kind::kExpiry, {}), EncodeFixed(*deadline));
+}
+
 void Edit::SetString(std::string_view key, std::string_view value, bool keep_expiry) {
   State& state = *state_;
   Object& object = state.Open(key);
   if (object.rest != nullptr) {
     state.EraseOthers(object);
-    if (!keep_expiry && object.rest->singleton(Kind::kExpiry).live()) {
+    if (keep_expiry) {
+      state.KeepDeadline(object);
+    } else if (object.rest->singleton(Kind::kExpiry).live()) {
       state.Remove(state.store.Locate(object, Kind::kExpiry, {}));
     }
   }
@@ -203,6 +211,7 @@ Result<std::int64_t> Edit::Increment(std::string_view key, std::int64_t amount,
     state.Assign(store.Locate(object, Kind::kOperation, operation),
                  EncodeFixed(static_cast<std::uint64_t>(amount)));
   } else if (state.shard.policy == Policy::kLww) {
+    state.KeepDeadline(object);
     state.Assign(store.Locate(object, Kind::kRegister, {}),
                  state.Tagged(std::to_string(WrappingAdd(base, amount))));
   } else {
@@ -217,6 +226,13 @@ bool Edit::RemoveKey(std::string_view key) {
   Object& object = state.store.Load(state.shard, key);
   const bool visible = !state.store.IsExpired(object);
   return state.EraseAll(object) && visible;
+}
+
+void Edit::RemoveExpired(std::string_view key) {
+  State& state = *state_;
+  state.store.Trim();
+  Object& object = state.store.Load(state.shard, key);
+  if (state.store.IsExpired(object)) state.EraseAll(object);
 }
 
 Status Edit::CheckRemoval(std::string_view key) {

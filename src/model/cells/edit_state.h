@@ -45,6 +45,9 @@ struct Edit::State {
   /// Erases all of the object but its register and its deadline. True if anything was there.
   bool EraseOthers(Object& object);
   bool EraseAll(Object& object);
+  /// Before its string is assigned anew and is to keep its deadline: where a deadline counts for
+  /// the string that it was set for, sets it again.
+  void KeepDeadline(Object& object);
   bool EraseElement(std::string_view key, Kind kind, std::string_view element);
 
   Store::State& store;

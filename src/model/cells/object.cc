@@ -64,11 +64,21 @@ bool Object::HasData(Policy policy) const {
   return rest != nullptr && (rest->counts.live() > 0 || rest->singleton(Kind::kHll).live());
 }
 
-std::optional<std::uint64_t> Object::Deadline() const {
+std::optional<std::uint64_t> Object::Deadline(Policy policy) const {
   if (rest == nullptr) return std::nullopt;
   const crdt::Cell& expiry = rest->singleton(Kind::kExpiry);
   if (!expiry.live()) return std::nullopt;
-  const auto deadline = DeadlineOf(expiry);
+  std::optional<std::uint64_t> deadline;
+  if (policy == Policy::kLww && IsLive(policy, Kind::kRegister, value)) {
+    // One that was meant for an earlier string says nothing of this one.
+    const clock::HybridTime since = crdt::Winner(value)->time;
+    for (const crdt::Entry& entry : expiry.entries) {
+      if (entry.value && entry.time >= since)
+        deadline = std::max(deadline.value_or(0), DecodeFixed(*entry.value));
+    }
+  } else {
+    deadline = DeadlineOf(expiry);
+  }
   return deadline == kNever ? std::nullopt : deadline;
 }
 

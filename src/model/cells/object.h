@@ -103,7 +103,7 @@ struct Object {
   bool HasHll() const;
   bool HasData(Policy policy) const;
   /// nullopt: none, or "never".
-  std::optional<std::uint64_t> Deadline() const;
+  std::optional<std::uint64_t> Deadline(Policy policy) const;
   /// Neither a cell nor a count: no record is needed.
   bool IsBlank() const;
   std::size_t Bytes() const;

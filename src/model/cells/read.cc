@@ -98,7 +98,16 @@ Store::Siblings Store::GetSiblings(ShardId shard, std::string_view key) {
 
 std::optional<std::uint64_t> Store::ExpiresAt(ShardId shard, std::string_view key) {
   const Object* object = state_->Visible(shard, key);
-  return object != nullptr ? object->Deadline() : std::nullopt;
+  return object != nullptr ? object->Deadline(object->shard->policy) : std::nullopt;
+}
+
+std::optional<HybridTime> Store::AssignedAt(ShardId id, std::string_view key) {
+  Shard* shard = state_->FindShard(id);
+  if (shard == nullptr) return std::nullopt;
+  const Object& object = state_->Load(*shard, key);
+  if (!IsLive(shard->policy, Kind::kRegister, object.value)) return std::nullopt;
+  const crdt::Entry* winner = crdt::Winner(object.value);
+  return winner != nullptr ? std::optional(winner->time) : std::nullopt;
 }
 
 std::uint64_t Store::Size(ShardId shard, std::string_view key, ObjectType type) {

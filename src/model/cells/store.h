@@ -150,6 +150,9 @@ class Store {
   /// Milliseconds since the epoch; nullopt: lives until it is deleted.
   std::optional<std::uint64_t> ExpiresAt(ShardId shard, std::string_view key);
 
+  /// When the string that readers see, or saw before it expired, was assigned; nullopt: none was.
+  std::optional<HybridTime> AssignedAt(ShardId shard, std::string_view key);
+
   /// Live elements: fields, members, sorted-set members or stream entries. O(1).
   std::uint64_t Size(ShardId shard, std::string_view key, ObjectType type);
   std::optional<std::string> HashGet(ShardId shard, std::string_view key, std::string_view field);
@@ -208,6 +211,8 @@ class Edit {
                                  std::string_view operation = {});
   /// Removes what is seen of the object. False: there was nothing.
   bool RemoveKey(std::string_view key);
+  /// The same if its time has come; else nothing.
+  void RemoveExpired(std::string_view key);
   /// Whether RemoveKey, or SetString over it, makes a mutation of a size that can be sent: it has
   /// every element that is removed. Error kTooLarge (not applied) above these.
   static constexpr std::uint64_t kRemovalCellsMax = 100'000;

@@ -254,6 +254,37 @@ TEST(Counters, AddUpExactly) {
   });
 }
 
+// Under lww a deadline is of the string that it was set with or for: one that was meant for an
+// earlier string, and comes later, does not end its successor.
+TEST(Expiry, IsOfItsStringUnderLww) {
+  Pair pair(keyspace::Conflict::kLww);
+  pair.a.Do(Ms(10), [](Edit& edit) {
+    edit.SetString("k", "old");
+    edit.SetExpiry("k", 50);
+  });
+  pair.b.Do(Ms(20), [](Edit& edit) { edit.SetString("k", "new"); });
+  pair.Exchange();
+  for (Replica* each : {&pair.a, &pair.b}) {
+    Store& store = *each->store;
+    store.SetWallMs(100);
+    EXPECT_EQ(store.GetString(kShard, "k"), "new");
+    EXPECT_EQ(store.ExpiresAt(kShard, "k"), std::nullopt);
+    EXPECT_TRUE(store.Expired(kShard, 10).empty());
+  }
+  pair.a.Do(Ms(110), [](Edit& edit) { edit.SetExpiry("k", 500); });
+  pair.a.Do(Ms(120), [](Edit& edit) { edit.SetString("k", "newer", true); });
+  EXPECT_EQ(pair.a.store->ExpiresAt(kShard, "k"), 500u);
+  // What has expired is removed at the time of what is removed: a string from elsewhere stays.
+  pair.Exchange();
+  pair.a.store->SetWallMs(600);
+  EXPECT_EQ(pair.a.store->AssignedAt(kShard, "k"), Ms(120));
+  pair.b.Do(Ms(550), [](Edit& edit) { edit.SetString("k", "newest"); });
+  pair.a.Do(Ms(120), [](Edit& edit) { edit.RemoveExpired("k"); });
+  pair.Exchange();
+  EXPECT_EQ(pair.a.store->GetString(kShard, "k"), "newest");
+  EXPECT_EQ(pair.b.store->GetString(kShard, "k"), "newest");
+}
+
 // The later of two deadlines set at once stands, PERSIST is the latest; who has seen one may
 // shorten it. What has expired cannot be seen, is listed oldest first, and ends with a write.
 TEST(Expiry, GreatestWinsAndTimeHides) {

@@ -185,6 +185,7 @@ std::vector<std::string> Store::Keys(ShardId id, std::string_view after, std::si
     std::string_view rest = at->key().substr(shard->prefix.size());
     const auto key = GetEscaped(rest, scratch);
     Object object;
+    object.shard = shard;
     if (!key || rest != std::string_view("\0", 1) || !DecodeRecord(at->value(), object)) {
       state.Fail(Corrupt("a key record"));
       return keys;

@@ -63,7 +63,7 @@ void Store::State::AppendObject(storage::Batch& batch, Object& object) {
     }
     rest.dirty.clear();
   }
-  const auto deadline = object.Deadline();
+  const auto deadline = object.Deadline(object.shard->policy);
   if (deadline != object.indexed_deadline) {
     if (object.indexed_deadline) {
       batch.Delete(ExpiryKey(shard, *object.indexed_deadline, object.key));
@@ -147,7 +147,8 @@ Status Store::State::ScanShard(Shard& shard) {
     object.key = *key;
     if (!DecodeRecord(at->value(), object)) return Corrupt("a key record");
     if (object.HasData(shard.policy)) ++shard.keys;
-    if (const auto deadline = object.Deadline(); deadline && *deadline < shard.deadline_min) {
+    if (const auto deadline = object.Deadline(shard.policy);
+        deadline && *deadline < shard.deadline_min) {
       shard.deadline_min = *deadline;
     }
     for (const Kind kind : {Kind::kRegister, Kind::kCounter, Kind::kExpiry, Kind::kHll}) {

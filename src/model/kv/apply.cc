@@ -58,6 +58,7 @@ Result<std::unique_ptr<model::StateMachine::Answer>> Applier::Run(
   answer_wanted_ = command.answer_wanted;
   Result<Response> response = Fail(ErrorCode::kMalformed, "command");
   if (const auto put = DecodePut(command.payload)) {
+    if (put->key.empty()) writer_.state().leases.Renew(put->lease, command.index);
     response = Apply(*put);
   } else {
     google::protobuf::Arena arena;

@@ -76,6 +76,12 @@ std::string EncodeLeaseRevoke(std::int64_t id) {
   return Embed(kLeaseRevoke, request);
 }
 
+std::string EncodeLeaseRenewal(std::int64_t id) {
+  std::string request;
+  PutField(request, 3, id);
+  return Embed(kPut, request);
+}
+
 std::optional<PutView> DecodePut(std::string_view command) {
   if (command.empty() || command[0] != static_cast<char>(Tag(kPut, kWireBytes)))
     return std::nullopt;

@@ -21,6 +21,9 @@ std::string EncodeLeaseRevoke(std::string_view serialized_lease_revoke_request);
 /// The two that the server makes by itself.
 std::string EncodeLeaseGrant(std::int64_t id, std::int64_t ttl_seconds);
 std::string EncodeLeaseRevoke(std::int64_t id);
+/// A renewal, so that every replica hears of it: a put without a key, which changes nothing and
+/// which every version refuses alike (kEmptyKey), naming the lease.
+std::string EncodeLeaseRenewal(std::int64_t id);
 
 /// A PutRequest's fields, viewing the bytes it was read from.
 struct PutView {

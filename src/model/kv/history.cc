@@ -88,8 +88,9 @@ Status History::Scan(std::string_view key, std::string_view range_end, Revision 
 // One forward scan. Of each key's records, newest first: those after `revision` are stepped over,
 // the next one counts, the rest is stepped over; a long run is left with a seek.
 Status History::ScanRecords(Cursor& cursor, const std::string& begin, const std::string& end,
-                            Revision revision, const Visit& visit) {
+                            Revision revision, const Visit& visit, Stop* stop) {
   COT_ASSERT(revision >= 0);
+  if (stop != nullptr) stop->next.clear();
   std::string done;     // the prefix of the key already decided
   std::string scratch;  // an unescaped key
   int steps = 0;
@@ -97,6 +98,10 @@ Status History::ScanRecords(Cursor& cursor, const std::string& begin, const std:
   while (cursor.Valid() && cursor.key() < end) {
     const auto record = layout::ParseKeyRecord(cursor.key());
     if (!record) return Corrupt(cursor.key());
+    if (stop != nullptr && stop->records_max-- == 0) {
+      stop->next = record->prefix == done ? layout::AfterVersions(done) : cursor.key();
+      return Ok();
+    }
     if (record->prefix == done) {
       if (++steps <= kStepsBeforeSeek) {
         cursor.Next();
@@ -119,12 +124,23 @@ Status History::ScanRecords(Cursor& cursor, const std::string& begin, const std:
     const auto parsed = layout::ParseVersion(record->revision, cursor.value());
     const auto user_key = layout::UserKey(record->prefix, scratch);
     if (!parsed || !user_key) return Corrupt(cursor.key());
-    if (parsed->head.live() && !visit({*user_key, parsed->head, parsed->value})) return Ok();
+    if (parsed->head.live() && !visit({*user_key, parsed->head, parsed->value})) {
+      if (stop != nullptr) stop->next = layout::AfterVersions(record->prefix);
+      return Ok();
+    }
     done = record->prefix;
     steps = 0;
     cursor.Next();
   }
   return cursor.status();
+}
+
+Status History::ScanSome(const std::string& begin, const std::string& end, Revision revision,
+                         const Visit& visit, Stop& stop) {
+  COT_ASSERT(pending_ == nullptr);
+  if (begin >= end) return Ok();
+  Cursor cursor(engine_, nullptr, begin, end);
+  return ScanRecords(cursor, begin, end, revision, visit, &stop);
 }
 
 Status History::ScanAttachments(std::int64_t lease,

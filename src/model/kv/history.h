@@ -43,6 +43,15 @@ class History {
   /// meaning of range_end). The batch must not change meanwhile.
   Status Scan(std::string_view key, std::string_view range_end, Revision revision,
               const Visit& visit);
+  /// Where a scan that is made in steps stands.
+  struct Stop {
+    std::size_t records_max;  ///< to look at in this step
+    std::string next;         ///< the record to go on at; "": everything was visited
+  };
+  /// Visits as Scan does from key record `begin` to `end`, until `visit` answers false or
+  /// `stop.records_max` records were looked at. Without a pending batch.
+  Status ScanSome(const std::string& begin, const std::string& end, Revision revision,
+                  const Visit& visit, Stop& stop);
   /// Visits the keys attached to a lease, in order.
   Status ScanAttachments(std::int64_t lease,
                          const std::function<void(std::string_view key)>& visit);
@@ -50,7 +59,7 @@ class History {
  private:
   Cursor& KeysCursor();
   Status ScanRecords(Cursor& cursor, const std::string& begin, const std::string& end,
-                     Revision revision, const Visit& visit);
+                     Revision revision, const Visit& visit, Stop* stop = nullptr);
   Status ScanOne(std::string_view key, Revision revision, const Visit& visit);
 
   const storage::Engine& engine_;

@@ -24,12 +24,15 @@ struct LeaseKeeper::State {
   struct Kept {
     std::int64_t ttl_seconds;
     LogIndex granted_at;
-    Instant deadline;         // or, once handed out, when to hand it out again
+    LogIndex heard_at;
+    Instant counted_from;
+    Instant deadline;  // or, once handed out, when to hand it out again
+    bool prolonged = false;
     bool handed_out = false;  // its revocation is on its way: it cannot be renewed any more
   };
 
   explicit State(const Store& s) : store(s) {}
-  void Restart(std::int64_t id, const layout::Lease& lease, Instant now);
+  void Restart(std::int64_t id, const LeaseTable::Row& lease, Instant now);
   void Drop(std::int64_t id);
   void Look(std::int64_t id, Instant now);
   void SetDeadline(std::int64_t id, Kept& kept, Instant deadline);
@@ -37,6 +40,7 @@ struct LeaseKeeper::State {
   const Store& store;
   bool leading = false;
   std::uint64_t generation = 0;
+  std::uint64_t loads = 0;
   std::map<std::int64_t, Kept> leases;
   std::set<std::pair<Instant, std::int64_t>> by_deadline;
 };
@@ -47,10 +51,10 @@ void LeaseKeeper::State::SetDeadline(std::int64_t id, Kept& kept, Instant deadli
   by_deadline.emplace(deadline, id);
 }
 
-void LeaseKeeper::State::Restart(std::int64_t id, const layout::Lease& lease, Instant now) {
+void LeaseKeeper::State::Restart(std::int64_t id, const LeaseTable::Row& lease, Instant now) {
   Drop(id);
   const Instant deadline = After(now, lease.ttl_seconds);
-  leases.emplace(id, Kept{lease.ttl_seconds, lease.granted_at, deadline});
+  leases.emplace(id, Kept{lease.ttl_seconds, lease.granted_at, lease.heard_at, now, deadline});
   by_deadline.emplace(deadline, id);
 }
 
@@ -62,10 +66,10 @@ void LeaseKeeper::State::Drop(std::int64_t id) {
 }
 
 void LeaseKeeper::State::Look(std::int64_t id, Instant now) {
-  const layout::Lease* lease = store.state_->leases.Find(id);
+  const LeaseTable::Row* lease = store.state_->leases.Find(id);
   if (lease == nullptr) return Drop(id);
   const auto found = leases.find(id);
-  if (found != leases.end() && found->second.granted_at == lease->granted_at) return;
+  if (found != leases.end() && found->second.heard_at == lease->heard_at) return;
   Restart(id, *lease, now);
 }
 
@@ -74,17 +78,30 @@ LeaseKeeper::~LeaseKeeper() = default;
 
 void LeaseKeeper::OnLeadership(bool leading, Instant now) {
   state_->leading = leading;
+  Refresh(now);
+  for (auto& [id, kept] : state_->leases) {
+    if (std::exchange(kept.handed_out, false)) {
+      state_->SetDeadline(id, kept, std::min(kept.deadline, now));
+    }
+    if (!leading || std::exchange(kept.prolonged, true)) continue;
+    state_->SetDeadline(id, kept, After(now, kept.ttl_seconds));
+  }
+}
+
+void LeaseKeeper::CountAnew(Instant now) {
+  const LeaseTable& table = state_->store.state_->leases;
   state_->leases.clear();
   state_->by_deadline.clear();
-  if (!leading) return;
-  const LeaseTable& table = state_->store.state_->leases;
   for (const auto& [id, lease] : table.all()) state_->Restart(id, lease, now);
   state_->generation = table.generation();
 }
 
 void LeaseKeeper::Refresh(Instant now) {
-  if (!state_->leading) return;
   const LeaseTable& table = state_->store.state_->leases;
+  if (table.loads() != state_->loads) {
+    state_->loads = table.loads();
+    return CountAnew(now);
+  }
   if (table.generation() == state_->generation) return;
   if (const auto changed = table.ChangedSince(state_->generation)) {
     for (const std::int64_t id : *changed) state_->Look(id, now);
@@ -106,6 +123,7 @@ std::optional<std::int64_t> LeaseKeeper::Renew(std::int64_t id, Instant now) {
   State::Kept& kept = found->second;
   if (kept.handed_out || kept.deadline <= now) return std::nullopt;
   state_->SetDeadline(id, kept, After(now, kept.ttl_seconds));
+  kept.counted_from = now;
   return kept.ttl_seconds;
 }
 
@@ -113,7 +131,8 @@ std::optional<std::int64_t> LeaseKeeper::RemainingSeconds(std::int64_t id, Insta
   const auto found = state_->leases.find(id);
   if (found == state_->leases.end()) return std::nullopt;
   if (found->second.handed_out || found->second.deadline <= now) return 0;
-  const auto left = std::chrono::duration_cast<std::chrono::seconds>(found->second.deadline - now);
+  const auto left =
+      std::chrono::duration_cast<std::chrono::seconds>(found->second.deadline - now - Duration(1));
   return std::min<std::int64_t>(left.count(), found->second.ttl_seconds);
 }
 
@@ -135,6 +154,38 @@ std::vector<std::int64_t> LeaseKeeper::TakeExpired(Instant now, std::size_t max,
 Instant LeaseKeeper::NextDeadline() const {
   if (!state_->leading || state_->by_deadline.empty()) return Instant::max();
   return state_->by_deadline.begin()->first;
+}
+
+std::vector<std::int64_t> LeaseKeeper::ByEnd() const {
+  std::vector<std::int64_t> ids;
+  ids.reserve(state_->by_deadline.size());
+  for (const auto& [deadline, id] : state_->by_deadline) ids.push_back(id);
+  return ids;
+}
+
+std::vector<LeaseKeeper::Count> LeaseKeeper::Counts(std::optional<std::int64_t> after,
+                                                    std::size_t max, Instant now) const {
+  std::vector<Count> counts;
+  auto at = after ? state_->leases.upper_bound(*after) : state_->leases.begin();
+  for (; at != state_->leases.end() && counts.size() < max; ++at) {
+    const auto& [id, kept] = *at;
+    const bool over = kept.handed_out || kept.deadline <= now;
+    counts.push_back(
+        {id, kept.granted_at, over ? Duration() : kept.deadline - now, kept.prolonged});
+  }
+  return counts;
+}
+
+std::uint64_t LeaseKeeper::loads() const { return state_->loads; }
+
+void LeaseKeeper::Adopt(const Count& leaders, Instant asked, Instant now) {
+  const auto found = state_->leases.find(leaders.id);
+  if (found == state_->leases.end()) return;
+  State::Kept& kept = found->second;
+  if (kept.granted_at != leaders.granted_at || kept.counted_from > asked) return;
+  kept.prolonged = leaders.prolonged;
+  const bool endless = leaders.left >= Instant::max() - now;
+  state_->SetDeadline(leaders.id, kept, endless ? Instant::max() : now + leaders.left);
 }
 
 }  // namespace coterie::kv

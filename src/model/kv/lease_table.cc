@@ -9,26 +9,34 @@ Status LeaseTable::Load(const storage::Engine& engine) {
   leases_.clear();
   changes_.clear();
   ++generation_;
+  ++loads_;
   const auto at =
       engine.Iterate(layout::SpaceBegin(layout::kLeases), layout::SpaceEnd(layout::kLeases));
   for (at->SeekToFirst(); at->Valid(); at->Next()) {
     const auto id = layout::ParseLeaseRecord(at->key());
     const auto lease = layout::ParseLease(at->value());
     if (!id || !lease) return Fail(ErrorCode::kCorruptState, "kv lease record " + Hex(at->key()));
-    leases_.emplace(*id, *lease);
+    leases_.emplace(*id, Row{*lease, lease->granted_at});
   }
   return at->status();
 }
 
-const layout::Lease* LeaseTable::Find(std::int64_t id) const {
+const LeaseTable::Row* LeaseTable::Find(std::int64_t id) const {
   const auto found = leases_.find(id);
   return found == leases_.end() ? nullptr : &found->second;
 }
 
 void LeaseTable::Grant(std::int64_t id, const layout::Lease& lease) {
   COT_ASSERT(id != 0);
-  const bool inserted = leases_.emplace(id, lease).second;
+  const bool inserted = leases_.emplace(id, Row{lease, lease.granted_at}).second;
   COT_ASSERT(inserted);
+  Note(id);
+}
+
+void LeaseTable::Renew(std::int64_t id, LogIndex index) {
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return;
+  found->second.heard_at = index;
   Note(id);
 }
 

@@ -21,7 +21,8 @@ std::unexpected<Error> Corrupt(const char* what) { return Fail(ErrorCode::kCorru
 Result<bool> Store::PurgeSome(std::size_t records_max) {
   COT_ASSERT(state_->engine != nullptr);
   COT_ASSERT(records_max > 0);
-  const Revision compacted = state_->meta.compacted;
+  Revision compacted = state_->meta.compacted;
+  if (!state_->read_at.empty()) compacted = std::min(compacted, *state_->read_at.begin());
   layout::PurgeCursor& cursor = state_->purge;
   if (cursor.finished >= compacted) return false;
   storage::Batch batch;
@@ -98,6 +99,8 @@ Result<std::optional<Store::HashAt>> Store::HashKv(HashProgress& progress,
     hash = XXH3_64bits_withSeed(at->value().data(), at->value().size(), hash);
   }
   COT_TRY(at->status());
+  // Of no record, too, there is a hash: etcd's is never 0, which clients take for none.
+  if (hash == 0) hash = XXH3_64bits(nullptr, 0);
   const auto folded = static_cast<std::uint32_t>(hash ^ hash >> 32);
   return std::optional(HashAt{folded, revision, compacted});
 }

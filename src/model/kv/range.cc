@@ -13,18 +13,8 @@ using etcdserverpb::RangeRequest;
 using etcdserverpb::RangeResponse;
 using KeyValues = google::protobuf::RepeatedPtrField<mvccpb::KeyValue>;
 
-bool HasFilter(const RangeRequest& r) {
-  return r.min_mod_revision() != 0 || r.max_mod_revision() != 0 || r.min_create_revision() != 0 ||
-         r.max_create_revision() != 0;
-}
-
 bool Within(Revision revision, Revision min, Revision max) {
   return (min == 0 || revision >= min) && (max == 0 || revision <= max);
-}
-
-bool PassesFilter(const RangeRequest& r, const Head& head) {
-  return Within(head.mod, r.min_mod_revision(), r.max_mod_revision()) &&
-         Within(head.create, r.min_create_revision(), r.max_create_revision());
 }
 
 int Order(RangeRequest::SortTarget target, const mvccpb::KeyValue& a, const mvccpb::KeyValue& b) {
@@ -43,11 +33,28 @@ int Order(RangeRequest::SortTarget target, const mvccpb::KeyValue& a, const mvcc
   }
 }
 
+}  // namespace
+
+bool HasFilter(const RangeRequest& r) {
+  return r.min_mod_revision() != 0 || r.max_mod_revision() != 0 || r.min_create_revision() != 0 ||
+         r.max_create_revision() != 0;
+}
+
+bool PassesFilter(const RangeRequest& r, const Head& head) {
+  return Within(head.mod, r.min_mod_revision(), r.max_mod_revision()) &&
+         Within(head.create, r.min_create_revision(), r.max_create_revision());
+}
+
+bool IsOrdered(const RangeRequest& request) {
+  return request.sort_target() != RangeRequest::KEY ||
+         request.sort_order() == RangeRequest::DESCEND;
+}
+
 // A target other than the key, with no order given, sorts ascending.
 void Sort(const RangeRequest& request, KeyValues& kvs) {
+  if (!IsOrdered(request)) return;
   const auto target = request.sort_target();
   const bool descending = request.sort_order() == RangeRequest::DESCEND;
-  if (target == RangeRequest::KEY && !descending) return;  // the natural order
   std::sort(kvs.pointer_begin(), kvs.pointer_end(),
             [&](const mvccpb::KeyValue* a, const mvccpb::KeyValue* b) {
               const int order = Order(target, *a, *b);
@@ -56,13 +63,10 @@ void Sort(const RangeRequest& request, KeyValues& kvs) {
             });
 }
 
-/// Whether the next page continues right behind this one's last key.
 bool IsPage(const RangeRequest& r) {
   return r.limit() > 0 && !r.range_end().empty() && r.sort_order() == RangeRequest::NONE &&
          r.sort_target() == RangeRequest::KEY && !HasFilter(r) && !r.count_only();
 }
-
-}  // namespace
 
 std::optional<std::int64_t> PageCounts::Find(std::string_view key, std::string_view range_end,
                                              Revision at) const {

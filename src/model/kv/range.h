@@ -36,6 +36,17 @@ class PageCounts {
   std::deque<Page> pages_;
 };
 
+/// Whether the order of the answer is not that of the keys.
+bool IsOrdered(const etcdserverpb::RangeRequest& request);
+/// Whether a version passes the request's bounds of revisions.
+bool PassesFilter(const etcdserverpb::RangeRequest& request, const Head& head);
+bool HasFilter(const etcdserverpb::RangeRequest& request);
+/// Whether the next page continues right behind this one's last key.
+bool IsPage(const etcdserverpb::RangeRequest& request);
+/// Puts `kvs` into the order asked for.
+void Sort(const etcdserverpb::RangeRequest& request,
+          google::protobuf::RepeatedPtrField<mvccpb::KeyValue>& kvs);
+
 /// Answers `request`, whose revision was checked, with the store at `current`; sets
 /// header.revision. `pages` nullptr: none are remembered, as for a state that is not applied yet.
 Result<etcdserverpb::RangeResponse> EvaluateRange(History& history,

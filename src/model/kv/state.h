@@ -1,5 +1,7 @@
 #pragma once
 
+#include <set>
+
 #include "model/kv/key_cache.h"
 #include "model/kv/layout.h"
 #include "model/kv/lease_table.h"
@@ -21,6 +23,7 @@ struct StoreState {
   KeyCache cache;
   PageCounts pages;
   LeaseTable leases;
+  std::multiset<Revision> read_at;  ///< by RangeReaders: PurgeSome takes nothing of these
   WatchHub hub;
 };
 

@@ -141,7 +141,7 @@ class Store final : public model::StateMachine {
   /// Leases in the replicated state, by id.
   std::vector<std::int64_t> LeaseIds() const;
   std::optional<LeaseInfo> FindLease(std::int64_t id, bool with_keys) const;
-  /// Changes whenever a lease is granted or revoked (for LeaseKeeper).
+  /// Changes whenever a lease is granted, renewed or revoked (for LeaseKeeper).
   std::uint64_t lease_generation() const;
 
   /// Deletes some of what compaction made garbage; true if there is more. Called by the driver when
@@ -152,29 +152,54 @@ class Store final : public model::StateMachine {
 
  private:
   friend class LeaseKeeper;
+  friend class RangeReader;
   struct State;
   std::unique_ptr<State> state_;
 };
 
-/// Who expires leases: lives on every replica, counts only while its replica leads. Pure: time is
-/// passed in. A new leader gives every lease its full TTL again, so that none ends early.
+/// Who expires leases: counts on every replica, from when it heard of a grant or a renewal, which
+/// is never before the leader that answered it: so none ends early. A new leader gives a lease its
+/// whole TTL again, for clients that could not reach one, but only once between two renewals: the
+/// others learn that by Adopt. What a replica heard is lost when it loads a state; then it counts
+/// anew, until Adopt. Pure: time is passed in.
 class LeaseKeeper {
  public:
   explicit LeaseKeeper(const Store& store);
   ~LeaseKeeper();
-  /// Leadership gained (all deadlines restart) or lost.
+  /// Leadership gained, which prolongs what was not prolonged since it was heard of, or lost. What
+  /// was handed out is handed out anew by whoever leads next.
   void OnLeadership(bool leading, Instant now);
-  /// Picks up leases granted and revoked since the last call.
+  /// Picks up leases granted, renewed and revoked since the last call, with `now` for the time of
+  /// it: to be called often.
   void Refresh(Instant now);
+  /// Counts all leases from `now`, as after a load.
+  void CountAnew(Instant now);
   /// The granted TTL if the lease is alive, nullopt if there is no such lease. Requires: leading.
   std::optional<std::int64_t> Renew(std::int64_t id, Instant now);
-  /// Seconds left, rounded down, >= 0; nullopt if there is no such lease, or not leading.
+  /// Seconds left, >= 0: whole ones, without the one that runs; nullopt if there is no such lease.
   std::optional<std::int64_t> RemainingSeconds(std::int64_t id, Instant now) const;
   /// Ids to revoke now, oldest deadline first, at most `max`; each is handed out again only after
   /// `retry` has passed without its revocation.
   std::vector<std::int64_t> TakeExpired(Instant now, std::size_t max, Duration retry);
   /// When TakeExpired next has something; Instant::max() if never.
   Instant NextDeadline() const;
+  /// All leases, the one that ends soonest first.
+  std::vector<std::int64_t> ByEnd() const;
+
+  /// One lease as a replica counts it.
+  struct Count {
+    std::int64_t id = 0;
+    LogIndex granted_at;
+    Duration left{};
+    bool prolonged = false;  ///< by a new leader, since it was heard of
+  };
+  /// At most `max` leases, by id, from the first after `after` on (nullopt: from the first).
+  std::vector<Count> Counts(std::optional<std::int64_t> after, std::size_t max, Instant now) const;
+  /// How often a state was loaded: what the counts before it knew is lost.
+  std::uint64_t loads() const;
+  /// Takes the leader's count, asked for at `asked` and learned `now`, for a lease that was not
+  /// heard of since: the leader knew of every renewal before `asked`.
+  void Adopt(const Count& leaders, Instant asked, Instant now);
 
  private:
   struct State;

@@ -177,6 +177,10 @@ struct Kv {
   Result<etcdserverpb::LeaseRevokeResponse> Revoke(std::int64_t id) {
     return As<etcdserverpb::LeaseRevokeResponse>(Apply(EncodeLeaseRevoke(id)));
   }
+  void Renew(std::int64_t id) {
+    const auto refused = Apply(EncodeLeaseRenewal(id));
+    EXPECT_EQ(refused.error().code, ErrorCode::kEmptyKey);
+  }
   Result<etcdserverpb::RangeResponse> Range(const std::string& key, const std::string& end = {},
                                             Revision revision = 0, std::int64_t limit = 0) const {
     etcdserverpb::RangeRequest request;

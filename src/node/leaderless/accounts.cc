@@ -77,7 +77,7 @@ void LeaderlessReplicas::State::OnAccount(NodeId from, const leaderless::Account
 void LeaderlessReplicas::State::Hear(NodeId from, Slot& slot, Remote& remote, HybridTime time,
                                      const leaderless::Account::OfShard& of) {
   // A shard that comes back to this node learns its own earlier mutations from the others first.
-  if (slot.phase == placement::Phase::kActive && of.applied.Get(host.actor) > slot.last) {
+  if (slot.phase == placement::Phase::kActive && of.applied.Get(slot.actor) > slot.last) {
     // What this process wrote would be taken for what is known already, and lost without a word.
     Fail("writing", {ErrorCode::kForeignData, Outcome::kNotApplied,
                      "others have writes of this node that it has not: its data directory was "
@@ -85,9 +85,9 @@ void LeaderlessReplicas::State::Hear(NodeId from, Slot& slot, Remote& remote, Hy
     return;
   }
   slot.knowledge.Hear(from, {of.epoch, time, of.applied, of.durable}, slot.tracker.applied());
-  remote.sent = std::max(remote.sent, of.applied.Get(host.actor));
+  remote.sent = std::max(remote.sent, of.applied.Get(slot.actor));
   const VersionVector& counted = slot.synced() ? of.durable : of.applied;
-  if (slot.acks.UpTo(from, counted.Get(host.actor))) Wake(slot);
+  if (slot.acks.UpTo(from, counted.Get(slot.actor))) Wake(slot);
   if (of.epoch >= slot.epoch && !remote.reached && !remote.target) remote.target = of.applied;
   // What it had an account ago and is not here is not just on its way.
   const bool lacking = !slot.tracker.applied().Covers(remote.heard);
@@ -114,6 +114,7 @@ void LeaderlessReplicas::State::Settle(Slot& slot) {
 /// by comparing cells.
 Task<void> LeaderlessReplicas::State::CatchUp(ShardId id, NodeId from) {
   SlotFlag repairing(*this, *Find(id), &Slot::repairing);
+  const std::uint32_t number = Find(id)->number;
   const Counted counted(repairs);
   auto pulled = co_await PullDots(id, from);
   if (!pulled) {
@@ -129,7 +130,7 @@ Task<void> LeaderlessReplicas::State::CatchUp(ShardId id, NodeId from) {
   const Instant deadline = world.Now() + kReconcilePatience;
   const Status reconciled = co_await Reconcile(id, from, {"", ""}, false, &theirs, deadline);
   Slot* slot = Find(id);
-  if (slot == nullptr) co_return;
+  if (slot == nullptr || slot->number != number) co_return;  // it has left, and may be back
   if (!reconciled) {
     world.log().Warn("leaderless", "shard {}: reconciling with node {}: {}", id.value, from.value,
                      Describe(reconciled.error()));

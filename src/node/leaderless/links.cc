@@ -42,7 +42,11 @@ void LeaderlessReplicas::State::Offer(Slot& slot, Remote& remote, std::uint64_t 
 
 void LeaderlessReplicas::State::AddToBatch(Link& link, const Slot& slot, std::uint64_t counter,
                                            std::string_view mutation) {
-  if (link.batch.empty()) leaderless::BeginBatch(host.actor, link.number, link.batch);
+  if (!link.batch.empty() && link.batch_from != slot.actor) Flush(link);
+  if (link.batch.empty()) {
+    link.batch_from = slot.actor;
+    leaderless::BeginBatch(slot.actor, link.number, link.batch);
+  }
   leaderless::AddToBatch(slot.epoch, mutation, link.batch);
   const auto last =
       std::ranges::find(link.batch_last, slot.id, &std::pair<ShardId, std::uint64_t>::first);
@@ -94,8 +98,8 @@ bool LeaderlessReplicas::State::PumpSlot(Link& link, Slot& slot, Remote& remote)
   if (remote.sent >= slot.last) return true;
   if (!MaySend(slot, remote, link)) return false;
   // What the history no longer has, the other asks for by itself: its account shows the lack.
-  if (!history.Holds(slot.id, host.actor, remote.sent)) return false;
-  history.Visit(slot.id, host.actor, remote.sent,
+  if (!history.Holds(slot.id, slot.actor, remote.sent)) return false;
+  history.Visit(slot.id, slot.actor, remote.sent,
                 [&](std::uint64_t counter, std::string_view mutation) {
                   remote.sent = counter;
                   AddToBatch(link, slot, counter, mutation);
@@ -145,7 +149,8 @@ void LeaderlessReplicas::State::WatchLinks() {
 }
 
 void LeaderlessReplicas::State::OnAcks(NodeId from, const leaderless::Acks& acks) {
-  if (acks.to != host.actor) return;
+  // Batches are numbered through for all actors of this process.
+  if (!actors.contains(acks.to)) return;
   Link& link = LinkTo(from);
   const auto refuses = [&](ShardId shard, std::uint64_t batch) {
     return std::ranges::any_of(acks.refused, [&](const leaderless::Refused& refused) {
@@ -177,9 +182,10 @@ void LeaderlessReplicas::State::OnAcks(NodeId from, const leaderless::Acks& acks
 void LeaderlessReplicas::State::OnRefused(NodeId from, Slot& slot, Remote& remote,
                                           const leaderless::Refused& refused) {
   Link& link = LinkTo(from);
-  if (slot.acks.UpTo(from, std::min(refused.applied, slot.last))) Wake(slot);
-  // Batches that were under way when it was first heard of tell of the same gap.
+  // Batches that were under way when it was first heard of tell of the same gap; those from before
+  // the shard was here tell of another actor's.
   if (refused.batch < remote.rewound_batch) return;
+  if (slot.acks.UpTo(from, std::min(refused.applied, slot.last))) Wake(slot);
   remote.rewound_batch = link.number + (link.batch.empty() ? 0 : 1);
   remote.sent = std::min(refused.applied, slot.last);
   link.behind = true;

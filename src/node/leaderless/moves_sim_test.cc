@@ -18,8 +18,10 @@ const NodeId kA(1), kB(2), kC(3), kD(4);
 
 /// Four nodes, "ks" on the first three.
 struct Four : ReplicaCluster {
-  Four(std::uint64_t seed, std::uint32_t read, std::uint32_t write, Conflict conflict)
+  Four(std::uint64_t seed, std::uint32_t read, std::uint32_t write, Conflict conflict,
+       std::size_t history_bytes_max = 64u << 20)
       : ReplicaCluster(seed, 4) {
+    options.history_bytes_max = history_bytes_max;
     AddKeyspace(Promise("ks", read, write, conflict, Durability::kQuorumFsync, 1), {kA, kB, kC});
     StartAll();
     sim().RunFor(2s);
@@ -53,6 +55,31 @@ TEST(LeaderlessMoves, ReportsWaitForTheRegisters) {
   follows = cluster.shard().epoch;
   ASSERT_TRUE(cluster.RunUntil([&] { return cluster.control.reports.size() == 2; }, 10s));
   EXPECT_EQ(cluster.shard().replicas.size(), 3u);
+}
+
+// A replica that heard neither of its going nor of what was removed meanwhile, and is told to join
+// again, begins anew: what the others have forgotten is not shown by it.
+TEST(LeaderlessMoves, AMissedAbsenceIsAnAbsence) {
+  Four cluster(24, 1, 1, Conflict::kCrdt, 64);
+  ASSERT_TRUE(cluster.Put(kA, "ks", "doomed", "v").has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.Converged("ks"); }));
+  cluster.control.deaf = {kC};
+  cluster.Isolate(kC);
+  cluster.ChangeShard([](auto& shard) { shard.replicas.pop_back(); });
+  cluster.sim().RunFor(1s);
+  ASSERT_TRUE(cluster
+                  .Write(kA, "ks", "doomed",
+                         [](cells::Edit& edit) { EXPECT_TRUE(edit.RemoveKey("doomed")); })
+                  .has_value());
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.at(kA).stats().tombstones == 0; }));
+  ASSERT_TRUE(cluster.Put(kA, "ks", "later", std::string(1000, 'v')).has_value());
+  cluster.ChangeShard([](auto& shard) { shard.replicas.push_back({kC, Phase::kJoining}); });
+  cluster.control.deaf.clear();
+  cluster.control.Tell();
+  cluster.sim().HealAll();
+  ASSERT_TRUE(cluster.RunUntil([&] { return cluster.control.reports.size() == 1; }));
+  EXPECT_EQ(cluster.Get(kC, "ks", "doomed"), std::nullopt);
+  EXPECT_TRUE(cluster.Converged("ks"));
 }
 
 // Only last-writer-wins keyspaces have such registers: others are not held up by them.

@@ -12,6 +12,7 @@ enum class LeaderlessMutant {
   kPurgeWithoutStable,   ///< a tombstone goes when it is applied here, whoever lacks it
   kSkipGap,              ///< a mutation is applied though one before it is missing
   kCountFailureDomains,  ///< replicas that fail together count as many
+  kReuseDots,            ///< a shard that comes back is counted on from what the others know
 };
 extern LeaderlessMutant active_leaderless_mutant;
 }  // namespace coterie::node

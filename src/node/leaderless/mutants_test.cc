@@ -2,6 +2,7 @@
 
 #include "node/leaderless/mutants.h"
 #include "node/leaderless/testing/chaos.h"
+#include "node/leaderless/testing/writer_comes_back.h"
 
 // The driver with planted mistakes. Claim: the runs that find nothing on it as it is find each of
 // its classic mistakes.
@@ -65,6 +66,14 @@ TEST_F(LeaderlessMutants, CountingFailureDomainsTwiceIsFound) {
     cluster.Isolate(NodeId(3));
     EXPECT_EQ(cluster.Put(NodeId(1), "ks", "k", "w").has_value(), mutant);
   }
+}
+
+// What the second of two mutations under one dot did is missing on who had heard of the first.
+TEST_F(LeaderlessMutants, ReuseOfDotsIsFound) {
+  active_leaderless_mutant = LeaderlessMutant::kReuseDots;
+  testing::WriterComesBack cluster(16);
+  cluster.Run();
+  EXPECT_NE(cluster.Values(), (std::vector<std::string>{"8", "8", "8"}));
 }
 
 }  // namespace

@@ -20,7 +20,9 @@ LeaderlessReplicas::State::State(Host h, LeaderlessOptions o)
       clock(o.drift_max),
       history(o.history_bytes_max),
       turn_end(*this),
-      flushed(host.world.executor()) {}
+      flushed(host.world.executor()) {
+  actors.insert(host.actor);
+}
 
 LeaderlessReplicas::State::~State() {
   host.journal.OnDurable({});
@@ -38,7 +40,7 @@ Task<Status> LeaderlessReplicas::State::Open() {
   COT_CO_TRY(host.journal.Replay(store.journal_position(),
                                  [this](std::string_view bytes) { return Replay(bytes); }));
   for (auto& [id, slot] : slots) {
-    slot->last = slot->tracker.applied().Get(host.actor);
+    slot->last = slot->tracker.applied().Get(slot->actor);
     slot->durable = slot->tracker.applied();
   }
   store.OnConflict([this](cells::Conflict conflict) {

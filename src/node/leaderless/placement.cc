@@ -29,10 +29,11 @@ const Slot* LeaderlessReplicas::State::Find(ShardId shard) const {
   return found == slots.end() ? nullptr : found->second.get();
 }
 
-Slot& LeaderlessReplicas::State::MakeSlot(ShardId shard) {
+Slot& LeaderlessReplicas::State::MakeSlot(ShardId shard, clock::Actor actor) {
   COT_ASSERT(by_number.size() < kSlotsEverMax);
   auto slot = std::make_unique<Slot>();
   slot->id = shard;
+  slot->actor = actor;
   slot->number = static_cast<std::uint32_t>(by_number.size());
   by_number.push_back(slot.get());
   return *(slots[shard] = std::move(slot));
@@ -67,7 +68,7 @@ Status LeaderlessReplicas::State::Recall() {
     const auto shard = GetVarint(in);
     const auto conflict = shard ? GetVarint(in) : std::nullopt;
     if (!conflict) return corrupt();
-    Slot& slot = MakeSlot(ShardId(*shard));
+    Slot& slot = MakeSlot(ShardId(*shard), host.actor);
     slot.conflict = static_cast<keyspace::Conflict>(*conflict);
     slot.unsure = true;
     store.OpenShard(slot.id, slot.conflict);
@@ -115,30 +116,40 @@ Task<Status> LeaderlessReplicas::State::Adopt(placement::ClusterMapPtr map) {
     const auto want = wanted.find(id);
     if (want == wanted.end()) {
       gone.push_back(id);
-    } else if (!slot->placed && want->second.phase == Phase::kJoining) {
-      // What is here may be of an earlier stay, from which the others no longer keep what was
-      // removed meanwhile.
-      anew.push_back(id);
-      std::string drop(1, static_cast<char>(RecordKind::kDrop));
-      PutVarint(drop, id.value);
-      host.journal.Append(drop);
+      continue;
     }
+    if (want->second.phase != Phase::kJoining) continue;
+    // What is here may be of an earlier stay, from which the others no longer keep what was removed
+    // meanwhile; and the maps in between may have been missed.
+    const bool unseen =
+        slot->phase != Phase::kJoining || want->second.shard->epoch > slot->epoch + 1;
+    if (slot->placed && !unseen) continue;
+    (slot->placed ? gone : anew).push_back(id);
+    NoteDrop(id);
   }
-  // The journal has it before the engine can: a replay ends with an empty shard, too.
-  if (!anew.empty()) co_await host.journal.Flush();
-  for (const ShardId id : anew) COT_CO_TRY(Reopen(*Find(id)));
   for (const ShardId id : gone) Forget(id);
   bool changed = !gone.empty() || !anew.empty();
+  // The journal has it before the engine can: a replay ends with an empty shard, too.
+  if (changed) co_await host.journal.Flush();
+  for (const ShardId id : anew) COT_CO_TRY(Reopen(*Find(id)));
+  clock::Actor of_returned = host.actor;
+  const bool returns = std::ranges::any_of(
+      wanted, [&](const auto& each) { return left.contains(each.first) && !Find(each.first); });
+  if (returns) {
+    COT_CO_ASSIGN(of_returned, co_await ActorOfReturned());
+  }
   for (const auto& [id, want] : wanted) {
     if (Find(id) != nullptr) continue;
     changed = true;
-    Slot& slot = MakeSlot(id);
+    Slot& slot = MakeSlot(id, left.contains(id) ? of_returned : host.actor);
     slot.conflict = want.keyspace->promise.conflict;
     COT_CO_TRY(store.DropShard(id));  // left behind by a crash in the middle of this
     store.OpenShard(id, slot.conflict);
   }
   if (changed || map->version != map_version) COT_CO_TRY(Remember(map->version));
-  for (const ShardId id : gone) COT_CO_TRY(store.DropShard(id));
+  for (const ShardId id : gone) {
+    if (!wanted.contains(id)) COT_CO_TRY(store.DropShard(id));
+  }
   if (changed) {
     // A journal with mutations of shards that the engine does not know would be replayed in vain.
     if (!WriteBack()) co_return Ok();
@@ -150,6 +161,21 @@ Task<Status> LeaderlessReplicas::State::Adopt(placement::ClusterMapPtr map) {
   WatchLinks();
   SendAccounts();
   co_return Ok();
+}
+
+void LeaderlessReplicas::State::NoteDrop(ShardId shard) {
+  std::string drop(1, static_cast<char>(RecordKind::kDrop));
+  PutVarint(drop, shard.value);
+  host.journal.Append(drop);
+}
+
+/// A shard that comes back would learn its last counter from those who are up, and a dead one may
+/// know of more: it is written to under a name that nobody has heard of.
+Task<Result<clock::Actor>> LeaderlessReplicas::State::ActorOfReturned() {
+  if (COT_LEADERLESS_MUTANT(kReuseDots)) co_return host.actor;
+  COT_CO_ASSIGN(const clock::Actor actor, co_await host.next_actor());
+  actors.insert(actor);
+  co_return actor;
 }
 
 /// Begins the shard anew, without what is here.
@@ -169,6 +195,13 @@ void LeaderlessReplicas::State::Forget(ShardId shard) {
   Slot* slot = Find(shard);
   for (auto& [w, waiters] : slot->waiters) WakeUpTo(waiters, UINT64_MAX, false);
   world.log().Info("leaderless", "shard {} has left this node", shard.value);
+  if (slot->last > 0 || slot->actor != host.actor) left.insert(shard);
+  // Answers that are under way are about the slot that goes.
+  for (auto& [node, link] : links) {
+    Flush(link);
+    for (Link::InFlight& batch : link.in_flight)
+      std::erase_if(batch.last, [&](const auto& each) { return each.first == shard; });
+  }
   by_number[slot->number] = nullptr;
   slots.erase(shard);
   history.Drop(shard);
@@ -210,7 +243,12 @@ void LeaderlessReplicas::State::Place(const placement::ClusterMap& map,
     }
     Remote* before = slot->Find(replica.node);
     Remote remote;
-    if (before != nullptr) remote = std::move(*before);
+    if (before != nullptr) {
+      remote = std::move(*before);
+    } else {
+      const Link& link = LinkTo(replica.node);
+      remote.rewound_batch = link.number + (link.batch.empty() ? 0 : 1);
+    }
     remote.node = replica.node;
     remote.phase = replica.phase;
     remote.target.reset();

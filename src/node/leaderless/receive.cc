@@ -114,7 +114,7 @@ bool LeaderlessReplicas::State::Apply(Slot& slot, const leaderless::MutationView
   host.journal.Append(record, !slot.synced());
   slot.tracker.Include(view.dot);
   history.Add(slot.id, view.dot, bytes);
-  if (view.dot.actor == host.actor) slot.last = std::max(slot.last, view.dot.counter);
+  if (view.dot.actor == slot.actor) slot.last = std::max(slot.last, view.dot.counter);
   ++stats.applied;
   return true;
 }
@@ -170,7 +170,7 @@ void LeaderlessReplicas::State::Raise(Slot& slot, const VersionVector& to) {
   host.journal.Append(record, !slot.synced());
   store.RaiseApplied(slot.id, to);
   slot.tracker.RaiseTo(to);
-  slot.last = std::max(slot.last, to.Get(host.actor));
+  slot.last = std::max(slot.last, to.Get(slot.actor));
   TakeReady(slot);
   Settle(slot);
 }

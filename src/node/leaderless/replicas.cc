@@ -121,7 +121,7 @@ Result<WriteTicket> LeaderlessReplicas::State::Write(const placement::Keyspace& 
   clock::HybridClock ahead(options.drift_max);
   COT_TRY(ahead.Observe(clock.last(), now));
   COT_TRY(clock.Observe(time, now));
-  const clock::Dot dot{host.actor, slot->last + 1};
+  const clock::Dot dot{slot->actor, slot->last + 1};
   leaderless::Mutation mutation;
   {
     if (time == clock::HybridTime()) time = clock.Next(now);
@@ -144,7 +144,7 @@ void LeaderlessReplicas::State::Made(Slot& slot, std::uint64_t counter, std::str
                                      LogIndex position) {
   ++stats.written;
   slot.last = counter;
-  history.Add(slot.id, {host.actor, counter}, mutation);
+  history.Add(slot.id, {slot.actor, counter}, mutation);
   if (!slot.own_synced()) {
     slot.acks.OwnUpTo(counter);
   } else if (!slot.unsynced.empty() && slot.unsynced.back().first == position) {
@@ -320,7 +320,7 @@ std::vector<LeaderlessReplicas::Lag> LeaderlessReplicas::lag(
       lag.node = remote.node;
       const std::uint64_t has = slot->acks.Of(remote.node);
       lag.mutations += slot->last - std::min(slot->last, has);
-      lag.bytes += state_->history.BytesAfter(slot->id, state_->host.actor, has);
+      lag.bytes += state_->history.BytesAfter(slot->id, slot->actor, has);
     }
   }
   std::vector<Lag> list;

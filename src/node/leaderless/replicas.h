@@ -51,6 +51,9 @@ class LeaderlessReplicas final : public Leaderless {
     NodeId self;
     /// Never used before, unless the journal has lost nothing since: dots name mutations once.
     clock::Actor actor;
+    /// Another one, never used before and durably taken: for shards that this process has written
+    /// to, that have left it and come back.
+    std::function<runtime::Task<Result<clock::Actor>>()> next_actor;
     std::string dir;  ///< of the engine, made if missing: <data_dir>/cells
     storage::EngineFactory engines;
     /// Whether what else this node keeps of a shard has moved as well, as of the shard's present

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "node/leaderless/testing/replica_cluster.h"
+#include "node/leaderless/testing/writer_comes_back.h"
 
 namespace coterie::node {
 namespace {
@@ -371,6 +372,15 @@ TEST(Leaderless, AShardComesBackToItsWriter) {
   EXPECT_TRUE(cluster.Converged("ks"));
   EXPECT_EQ(cluster.Get(kA, "ks", "n"), "12");
   EXPECT_EQ(cluster.Get(kC, "ks", "n"), "12");
+}
+
+// As above, but who has its last mutation is down when it comes back, so that those who are up know
+// of fewer than it has made: what it makes then is told from what it made before.
+TEST(Leaderless, AWriterThatComesBackUsesNoDotTwice) {
+  testing::WriterComesBack cluster(16);
+  cluster.Run();
+  EXPECT_EQ(cluster.Values(), (std::vector<std::string>{"8", "8", "8"}));
+  EXPECT_TRUE(cluster.Converged("ks"));
 }
 
 // A coordinator that has not heard of the newest map is refused, waits for it, and its write is

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -75,7 +76,8 @@ struct Slot {
   Tracker tracker;
   leaderless::Acknowledgements acks;
   leaderless::Knowledge knowledge;
-  std::uint64_t last = 0;                                   ///< own mutations
+  clock::Actor actor;                                       ///< of this node's mutations in it
+  std::uint64_t last = 0;                                   ///< how many it has made
   std::deque<std::pair<LogIndex, std::uint64_t>> unsynced;  ///< own, by journal position
   std::map<std::uint32_t, AckWaiters> waiters;              ///< by W
 
@@ -113,6 +115,7 @@ struct Link {
   bool up = false;
   std::uint64_t number = 1;  ///< of the batch being filled
   std::string batch;         ///< "": nothing in it
+  clock::Actor batch_from;
   std::vector<std::pair<ShardId, std::uint64_t>> batch_last;
   std::deque<InFlight> in_flight;
   std::size_t in_flight_bytes = 0;
@@ -230,13 +233,15 @@ struct LeaderlessReplicas::State {
   // -- the map (placement.cc) --------------------------------------------------------------------
   Slot* Find(ShardId shard);
   const Slot* Find(ShardId shard) const;
-  Slot& MakeSlot(ShardId shard);
+  Slot& MakeSlot(ShardId shard, clock::Actor actor);
   Task<void> FollowMap();
   Task<Status> Adopt(placement::ClusterMapPtr map);
   Status Remember(std::uint64_t version);
   Status Recall();
   void Place(const placement::ClusterMap& map, const placement::Keyspace& keyspace,
              const placement::Shard& shard);
+  void NoteDrop(ShardId shard);
+  Task<Result<clock::Actor>> ActorOfReturned();
   Status Reopen(Slot& slot);
   void Forget(ShardId shard);
   void ConsiderReports();
@@ -271,6 +276,9 @@ struct LeaderlessReplicas::State {
   std::map<ShardId, std::unique_ptr<Slot>> slots;
   std::vector<Slot*> by_number;  ///< null: dropped
   std::map<NodeId, Link> links;
+  std::set<clock::Actor> actors;  ///< of this process
+  /// Shards that this process has written to and that have left it.
+  std::set<ShardId> left;
   std::uint64_t map_version = 0;  ///< adopted; remembered in the engine
   struct KeyspaceConflicts {
     std::uint64_t count = 0;

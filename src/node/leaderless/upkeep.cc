@@ -88,7 +88,12 @@ void LeaderlessReplicas::State::Expire(Slot& slot) {
     keyspace.promise.write = 1;
     placement::Shard shard;
     shard.id = slot.id;
-    const auto removed = Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveKey(key); });
+    // What nobody here has seen is not what has expired: a later string must not lose against this.
+    clock::HybridTime time;
+    if (slot.conflict == keyspace::Conflict::kLww)
+      time = store.AssignedAt(slot.id, key).value_or(time);
+    const auto removed =
+        Write(keyspace, shard, [&](cells::Edit& edit) { edit.RemoveExpired(key); }, time);
     if (!removed) return;  // later
   }
 }

@@ -17,7 +17,8 @@ using runtime::Task;
 namespace {
 constexpr std::size_t kLineMax = 1024;
 constexpr int kTriesMax = 50;
-constexpr std::size_t kCellsMax = 8;  // a string's are few, and come first
+constexpr std::size_t kReplacedBytesMax = 4u << 20;  // of a hash, as a removal names its fields
+constexpr std::size_t kCellsMax = 8;                 // a string's are few, and come first
 constexpr char kHolds = 1;
 constexpr char kApplied = 2;
 }  // namespace
@@ -83,6 +84,8 @@ Result<ConditionalWrites::Place> ConditionalWrites::PlaceOf(std::string_view key
   const auto active = std::ranges::count(place.shard.replicas, placement::Phase::kActive,
                                          &placement::ShardReplica::phase);
   place.majority = static_cast<std::uint32_t>(active / 2 + 1);
+  std::uint32_t& write = place.keyspace.promise.write;
+  write = std::max(write, place.majority);
   return place;
 }
 
@@ -91,11 +94,22 @@ bool ConditionalWrites::IsPast(const Value& value) const {
   return clock::MiddleMs(world_.WallNow()) >= value.expires_at_ms;
 }
 
+bool ConditionalWrites::IsLarge(ShardId shard, std::string_view key) {
+  std::size_t left = kReplacedBytesMax;
+  leaderless_.store().VisitHash(shard, key, "", [&](std::string_view field, std::string_view) {
+    left -= std::min(left, key.size() + field.size() + 64);
+    return left > 0;
+  });
+  return left == 0;
+}
+
 ConditionalWrites::Decided ConditionalWrites::Local(ShardId shard, const std::string& key) {
   Decided local;
   cells::Store& store = leaderless_.store();
   if (std::optional<std::string> text = store.GetString(shard, key)) {
     local.value = Value{std::move(*text), store.ExpiresAt(shard, key).value_or(0)};
+  } else if (store.TypeOf(shard, key) != cells::ObjectType::kNone) {
+    local.value = Value{"", store.ExpiresAt(shard, key).value_or(0), true};
   }
   auto [first, last] = cells::Store::CellsOf(key);
   std::size_t seen = 0;
@@ -175,17 +189,20 @@ Task<Result<std::optional<std::optional<Registers::Value>>>> ConditionalWrites::
   COT_CO_TRY(
       co_await leaderless_.Refresh(place.keyspace, place.shard, key, place.majority, deadline));
   const auto state = std::make_shared<Try>(std::move(current));
-  registers::Fold fold = [this, state, shard, key, decide = std::move(decide)](const Bytes& bytes) {
+  registers::Fold fold = [this, state, shard, key, decide](const Bytes& bytes, std::uint64_t call) {
+    state->calls.push_back({.number = call});
     return Fold(*state, shard, key, decide, bytes);
   };
-  auto bytes = co_await rounds_.Change(shard, key, std::move(fold), deadline);
-  if (!bytes) co_return std::unexpected(std::move(bytes.error()));
-  std::optional<Decided> decided = Decode(*bytes);
-  const bool ours = decided && std::ranges::count(state->proposed, decided->time) > 0 &&
-                    decided->by == rounds_.self();
-  if (!ours && *bytes != state->expected) co_return std::nullopt;
-  if (!ours && state->refused) co_return std::unexpected(std::move(*state->refused));
-  std::optional<Value> answer = ours ? decided->value : state->kept;
+  auto changed = co_await rounds_.Change(shard, key, std::move(fold), deadline);
+  if (!changed) co_return std::unexpected(std::move(changed.error()));
+  Call& counted = *std::ranges::find(state->calls, changed->call, &Call::number);
+  if (counted.late) co_return std::nullopt;
+  if (counted.refused) co_return std::unexpected(std::move(*counted.refused));
+  const bool is_last = &counted == &state->calls.back();
+  if (!is_last && !COT_REGISTERS_MUTANT(kLastCallCounts)) (void)decide(counted.given);
+  const bool ours = counted.wrote;
+  std::optional<Decided> decided = Decode(changed->bytes);
+  std::optional<Value> answer = ours ? decided->value : counted.given;
   if (decided && !decided->applied) {
     const Status applied = co_await Apply(place, key, std::move(*decided), deadline);
     if (!applied && ours) co_return FailUnknown(applied.error().code, applied.error().message);
@@ -197,7 +214,9 @@ Task<Result<std::optional<std::optional<Registers::Value>>>> ConditionalWrites::
 paxos::Decision ConditionalWrites::Fold(Try& current, ShardId shard, const std::string& key,
                                         const Decide& decide, const Bytes& bytes) {
   const paxos::Decision keep;
-  if (bytes != current.expected && !COT_REGISTERS_MUTANT(kStaleReplicas)) return keep;
+  Call& call = current.calls.back();
+  call.late = bytes != current.expected && !COT_REGISTERS_MUTANT(kStaleReplicas);
+  if (call.late) return keep;
   std::optional<Decided> decided = Decode(bytes);
   Decided newest = Local(shard, key);
   // Decided, and perhaps nowhere else yet: whoever comes next carries it on.
@@ -208,46 +227,58 @@ paxos::Decision ConditionalWrites::Fold(Try& current, ShardId shard, const std::
   Status known = clock_.Observe(newest.time, wall);
   if (known && decided) known = clock_.Observe(decided->time, wall);
   if (!known) {
-    current.refused = known.error();
+    call.refused = known.error();
     return keep;
   }
-  current.refused.reset();
   Change change = decide(newest.value);
-  current.kept = newest.value;
+  call.given = newest.value;
   if (!change.write) return keep;
   if (change.value && change.value->bytes.size() > registers::kValueBytesMax) {
-    current.refused = Error{ErrorCode::kTooLarge, Outcome::kNotApplied, "a value of at most 8 MiB"};
+    call.refused = Error{ErrorCode::kTooLarge, Outcome::kNotApplied, "a value of at most 8 MiB"};
+    return keep;
+  }
+  if (newest.value && newest.value->other_type && IsLarge(shard, key)) {
+    call.refused = Error{ErrorCode::kTooLarge, Outcome::kNotApplied,
+                         "what the key holds is too large to be replaced: remove it first"};
     return keep;
   }
   const Decided next{.value = std::move(change.value),
                      .time = clock_.Next(wall),
                      .by = rounds_.self(),
                      .applied = false};
-  current.proposed.push_back(next.time);
+  call.wrote = true;
   return {.write = true, .bytes = Encode(next)};
+}
+
+// What removes a string leaves its time behind, whether this replica has the string or not: the one
+// who decided what is removed here may write it later than this.
+void ConditionalWrites::Make(cells::Edit& edit, std::string_view key, const Decided& decided) {
+  const bool removes = !decided.value.has_value();
+  if (!removes || !COT_REGISTERS_MUTANT(kRemovesWhatIsHere)) {
+    edit.SetString(key, removes ? std::string_view() : decided.value->bytes);
+  }
+  if (removes) {
+    edit.RemoveKey(key);
+  } else if (decided.value->expires_at_ms != 0) {
+    edit.SetExpiry(key, decided.value->expires_at_ms);
+  }
 }
 
 Task<Status> ConditionalWrites::Apply(Place place, std::string key, Decided decided,
                                       Instant deadline) {
   const ShardId shard = place.shard.id;
   if (Local(shard, key).time < decided.time) {
-    const auto make = [&key, &decided](cells::Edit& edit) {
-      if (!decided.value) {
-        edit.RemoveKey(key);
-        return;
-      }
-      edit.SetString(key, decided.value->bytes);
-      if (decided.value->expires_at_ms != 0) edit.SetExpiry(key, decided.value->expires_at_ms);
-    };
-    COT_CO_ASSIGN(const WriteTicket ticket,
-                  leaderless_.WriteAt(place.keyspace, place.shard, decided.time, make));
+    COT_CO_ASSIGN(
+        const WriteTicket ticket,
+        leaderless_.WriteAt(place.keyspace, place.shard, decided.time,
+                            [&key, &decided](cells::Edit& edit) { Make(edit, key, decided); }));
     COT_CO_TRY(co_await leaderless_.Acknowledged(ticket, deadline));
   }
-  // W may be less than a majority, and the one who wrote it first may not have come this far.
-  COT_CO_TRY(
-      co_await leaderless_.Refresh(place.keyspace, place.shard, key, place.majority, deadline));
+  // The one who wrote it first may not have come this far.
+  COT_CO_TRY(co_await leaderless_.Refresh(place.keyspace, place.shard, key,
+                                          place.keyspace.promise.write, deadline));
   decided.applied = true;
-  registers::Fold note = [decided](const Bytes& bytes) {
+  registers::Fold note = [decided](const Bytes& bytes, std::uint64_t) {
     const std::optional<Decided> now = Decode(bytes);
     const bool same = now && now->time == decided.time && now->by == decided.by;
     if (!same || now->applied) return paxos::Decision{};

@@ -35,8 +35,7 @@ class ConditionalWrites final : public Registers {
                     Duration drift_max = std::chrono::seconds(10));
   ~ConditionalWrites() override;
 
-  // Registers; also kNotReplica, kClockTooFarAhead, kNoKeyspace (not applied). The change is a
-  // plain string's: the caller has checked that the key holds no other type.
+  // Registers; also kNotReplica, kClockTooFarAhead, kNoKeyspace, kTooLarge (not applied).
 
   runtime::Task<Result<std::optional<Value>>> Read(std::string key, Instant deadline) override;
   runtime::Task<Result<std::optional<Value>>> Update(std::string key, Decide decide,
@@ -55,16 +54,22 @@ class ConditionalWrites final : public Registers {
     bool applied = false;  ///< a majority of the leaderless replicas has it
   };
   struct Place {
-    placement::Keyspace keyspace;
+    placement::Keyspace keyspace;  ///< W is a majority at least
     placement::Shard shard;
     std::uint32_t majority = 0;
+  };
+  /// One call of the change within a round.
+  struct Call {
+    std::uint64_t number = 0;
+    bool late = false;  ///< the register is not what it was when the replicas were asked
+    bool wrote = false;
+    std::optional<Value> given;  ///< what the change was decided on
+    std::optional<Error> refused;
   };
   /// One question to the replicas and the round on what they said.
   struct Try {
     registers::Bytes expected;  ///< what the register held when the replicas were asked
-    std::vector<clock::HybridTime> proposed;  ///< by this try
-    std::optional<Value> kept;                ///< what the change that wrote nothing was decided on
-    std::optional<Error> refused;
+    std::vector<Call> calls;
   };
 
   static std::string Encode(const Decided& decided);
@@ -73,6 +78,8 @@ class ConditionalWrites final : public Registers {
   /// The string as this node's replica has it, and its time.
   Decided Local(ShardId shard, const std::string& key);
   bool IsPast(const Value& value) const;
+  /// Whether the hash at `key` is too large to be removed by the write of a string.
+  bool IsLarge(ShardId shard, std::string_view key);
   paxos::Decision Fold(Try& current, ShardId shard, const std::string& key, const Decide& decide,
                        const registers::Bytes& bytes);
   runtime::Task<Result<std::optional<Value>>> InTurn(std::string key, Decide decide,
@@ -80,6 +87,7 @@ class ConditionalWrites final : public Registers {
   /// nullopt: another writer was faster; ask again.
   runtime::Task<Result<std::optional<std::optional<Value>>>> TryOnce(std::string key, Decide decide,
                                                                      Instant deadline);
+  static void Make(cells::Edit& edit, std::string_view key, const Decided& decided);
   /// Writes what was decided to the leaderless keyspace, and notes in the register that it is
   /// there.
   runtime::Task<Status> Apply(Place place, std::string key, Decided decided, Instant deadline);

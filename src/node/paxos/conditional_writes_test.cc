@@ -80,6 +80,27 @@ TEST(ConditionalWrites, Expire) {
   EXPECT_EQ(TextOf(testing::Conditional(cluster, kB, "k", "next")), "next");
 }
 
+// A replica that was cut off removes what has expired: not what was set elsewhere meanwhile.
+TEST(ConditionalWrites, OutliveTheRemovalOfWhatExpired) {
+  PaxosCluster cluster(5, 3, 3);
+  cluster.StartAll();
+  const std::int64_t now_ms = cluster.node(kA)->world->WallNow().latest_ns / 1'000'000;
+  const auto until = static_cast<std::uint64_t>(now_ms + 500);
+  EXPECT_EQ(TextOf(testing::Conditional(cluster, kA, "k", "short", until)), "short");
+  cluster.sim().RunFor(50ms);
+  cluster.sim().Partition({{cluster.handle(kA)}, {cluster.handle(kB), cluster.handle(kC)}});
+  cluster.sim().RunFor(460ms);
+  EXPECT_EQ(TextOf(testing::Conditional(cluster, kB, "k", "next")), "next");
+  cluster.sim().RunFor(7s);
+  EXPECT_GT(cluster.node(kA)->leaderless->stats().written, 1u);
+  cluster.sim().HealAll();
+  cluster.sim().RunFor(3s);
+  for (const NodeId node : {kA, kB, kC}) {
+    EXPECT_EQ(cluster.node(node)->leaderless->store().GetString(ShardId(17), "k"), "next");
+  }
+  EXPECT_EQ(TextOf(testing::Conditional(cluster, kC, "k", "third")), "next");
+}
+
 // Without a majority nobody sets anything.
 TEST(ConditionalWrites, MinorityRefuses) {
   PaxosCluster cluster(4, 3, 3);

@@ -1,6 +1,8 @@
 #include "node/paxos/keyspace_registers.h"
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -65,22 +67,33 @@ Task<Result<std::optional<Registers::Value>>> KeyspaceRegisters::Update(std::str
                                                                         Decide decide,
                                                                         Instant deadline) {
   COT_CO_ASSIGN(const ShardId shard, ShardOf(key));
-  const auto too_large = std::make_shared<bool>(false);
-  Fold fold = [this, decide = std::move(decide), too_large](const Bytes& bytes) {
+  // What the calls were given: `decide` is to be called last for the one that counts.
+  struct Calls {
+    std::map<std::uint64_t, std::optional<Value>> given;
+    bool too_large = false;
+  };
+  const auto calls = std::make_shared<Calls>();
+  Fold fold = [this, decide, calls](const Bytes& bytes, std::uint64_t call) {
     std::optional<Value> current = Decode(bytes);
     const bool past = current && IsPast(*current);
     if (past) current.reset();
     Registers::Change change = decide(current);
-    *too_large = change.write && change.value && change.value->bytes.size() > kValueBytesMax;
-    if (*too_large) change = {};
+    calls->given[call] = std::move(current);
+    calls->too_large = change.write && change.value && change.value->bytes.size() > kValueBytesMax;
+    if (calls->too_large) change = {};
     if (!change.write) return paxos::Decision{.write = past, .bytes = std::nullopt};
     if (!change.value) return paxos::Decision{.write = true, .bytes = std::nullopt};
     return paxos::Decision{.write = true, .bytes = Encode(*change.value)};
   };
-  auto bytes = co_await rounds_.Change(shard, std::move(key), std::move(fold), deadline);
-  if (!bytes) co_return std::unexpected(std::move(bytes.error()));
-  if (*too_large) co_return Fail(ErrorCode::kTooLarge, "a value of at most 8 MiB");
-  co_return Decode(*bytes);
+  auto changed = co_await rounds_.Change(shard, std::move(key), std::move(fold), deadline);
+  if (!changed) co_return std::unexpected(std::move(changed.error()));
+  if (changed->call != calls->given.rbegin()->first && !COT_REGISTERS_MUTANT(kLastCallCounts)) {
+    const Change counted = decide(calls->given.at(changed->call));
+    calls->too_large =
+        counted.write && counted.value && counted.value->bytes.size() > kValueBytesMax;
+  }
+  if (calls->too_large) co_return Fail(ErrorCode::kTooLarge, "a value of at most 8 MiB");
+  co_return Decode(changed->bytes);
 }
 
 /// Keys found so far, of all shards.

@@ -12,6 +12,8 @@ enum class Mutant {
   kExpiredIsNothing,    ///< a value that is past is read as nothing, without a round
   kNoSweep,             ///< a replica reports at once, whatever it holds
   kStaleReplicas,       ///< a conditional write trusts what replicas said before another's
+  kRemovesWhatIsHere,   ///< a removal that was decided leaves nothing where the string was not yet
+  kLastCallCounts,      ///< a change is answered as its last try would have been
   kForgetPending,       ///< what was decided and not yet applied is not seen by the next
 };
 extern Mutant active_mutant;

@@ -10,6 +10,7 @@
 
 #include "node/paxos/testing/conditional_history.h"
 #include "node/paxos/testing/register_history.h"
+#include "node/paxos/testing/taking_history.h"
 
 namespace coterie::node {
 namespace {
@@ -92,6 +93,17 @@ TEST_F(RegistersMutant, NoSweep) {
 TEST_F(RegistersMutant, StaleReplicas) {
   ExpectKilled(Mutant::kStaleReplicas,
                [this](std::uint64_t seed) { return testing::RunConditional(seed, &count_); });
+}
+
+TEST_F(RegistersMutant, RemovesWhatIsHere) {
+  ExpectKilled(Mutant::kRemovesWhatIsHere,
+               [this](std::uint64_t seed) { return testing::RunTaking(seed, {}, &count_); });
+}
+
+TEST_F(RegistersMutant, LastCallCounts) {
+  ExpectKilled(Mutant::kLastCallCounts, [this](std::uint64_t seed) {
+    return testing::RunTaking(seed, {.paxos = true, .faults = true}, &count_);
+  });
 }
 
 TEST_F(RegistersMutant, ForgetPending) {

@@ -58,7 +58,7 @@ Rounds::Register& Rounds::Open(RegisterName name) {
   return *reg;
 }
 
-Task<Result<Bytes>> Rounds::Change(ShardId shard, std::string key, Fold fold, Instant deadline) {
+Task<Result<Changed>> Rounds::Change(ShardId shard, std::string key, Fold fold, Instant deadline) {
   if (!Replicas(shard)) co_return Fail(ErrorCode::kNoKeyspace, "the keyspace was dropped");
   Register& reg = Open({shard, std::move(key)});
   if (reg.queue.size() >= options_.queue_max) {
@@ -75,16 +75,17 @@ Task<Result<Bytes>> Rounds::Change(ShardId shard, std::string key, Fold fold, In
     idle_.erase(reg.idle);
     scope_.Spawn(Serve(&reg));
   }
-  std::optional<Result<Bytes>> answer = co_await waiting->answer.WaitUntil(deadline);
+  std::optional<Result<Changed>> answer = co_await waiting->answer.WaitUntil(deadline);
   if (answer) co_return std::move(*answer);
   if (!waiting->started) co_return Fail(ErrorCode::kTimedOut, "others of this key were first");
   co_return FailUnknown(ErrorCode::kTimedOut, "the change was not decided in time");
 }
 
 Task<Result<Bytes>> Rounds::Carry(ShardId shard, std::string key, Instant deadline) {
-  Fold same = [](const Bytes& current) { return paxos::Decision{true, current}; };
+  Fold same = [](const Bytes& current, std::uint64_t) { return paxos::Decision{true, current}; };
   auto carried = co_await Change(shard, std::move(key), std::move(same), deadline);
-  co_return carried;
+  if (!carried) co_return std::unexpected(std::move(carried.error()));
+  co_return std::move(carried->bytes);
 }
 
 Task<void> Rounds::Serve(Register* reg) {
@@ -122,7 +123,7 @@ void Rounds::StartChange(Register& reg, Round& round) {
         std::vector<Bytes>& results = state->results[number];
         paxos::Decision all{.write = false, .bytes = current};
         for (const auto& waiting : state->batch) {
-          paxos::Decision decision = waiting->fold(all.bytes);
+          paxos::Decision decision = waiting->fold(all.bytes, number);
           if (decision.write) all = std::move(decision);
           results.push_back(all.bytes);
         }
@@ -191,7 +192,9 @@ void Rounds::Conclude(Round& round, const paxos::Finished& finished) {
   }
   const std::vector<Bytes>& results = round.results.at(finished.number);
   COT_ASSERT(results.size() == round.batch.size());
-  for (std::size_t i = 0; i < results.size(); ++i) round.batch[i]->answer.Set(results[i]);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    round.batch[i]->answer.Set(Changed{results[i], finished.number});
+  }
 }
 
 void Rounds::FailAll(Round& round, const Error& error) {

@@ -37,8 +37,15 @@ struct RoundsOptions {
 
 /// What a register holds, as its acceptors keep it; nullopt: nothing.
 using Bytes = std::optional<std::string>;
-/// What to do with a register, given what it holds. Called once a try; the last call's counts.
-using Fold = std::function<paxos::Decision(const Bytes& current)>;
+/// What to do with a register, given what it holds. Called once a try, each time with a greater
+/// `call`. Which call counts says the answer: it need not be the last, for another proposer may
+/// have carried an earlier try on.
+using Fold = std::function<paxos::Decision(const Bytes& current, std::uint64_t call)>;
+/// What a register holds after a change, and which call of the fold that was.
+struct Changed {
+  Bytes bytes;
+  std::uint64_t call = 0;
+};
 
 constexpr std::size_t kValueBytesMax = 8u << 20;
 
@@ -60,10 +67,10 @@ class Rounds {
 
   /// Errors (not applied): kNoKeyspace, kTooFewReplicas, kContended, kTimedOut.
   runtime::Task<Result<Bytes>> Read(ShardId shard, std::string key, Instant deadline);
-  /// `fold` answers at most kValueBytesMax bytes. Answers what the register holds after it. Errors
-  /// (not applied): kNoKeyspace, kOverloaded,
+  /// `fold` answers at most kValueBytesMax bytes. Errors (not applied): kNoKeyspace, kOverloaded,
   /// kTooFewReplicas, kContended, kTimedOut; (unknown): kTimedOut.
-  runtime::Task<Result<Bytes>> Change(ShardId shard, std::string key, Fold fold, Instant deadline);
+  runtime::Task<Result<Changed>> Change(ShardId shard, std::string key, Fold fold,
+                                        Instant deadline);
   /// Decides what a register holds once more, in the shard's present epoch.
   runtime::Task<Result<Bytes>> Carry(ShardId shard, std::string key, Instant deadline);
 
@@ -99,7 +106,7 @@ class Rounds {
     Instant deadline;
     bool started = false;
     bool abandoned = false;  ///< nobody waits any more
-    runtime::Slot<Result<Bytes>> answer;
+    runtime::Slot<Result<Changed>> answer;
   };
   struct Register {
     Register(runtime::Executor& executor, const paxos::Config& config, paxos::BallotSource& ballots,

@@ -23,9 +23,11 @@ Task<Result<Bytes>> Rounds::Read(ShardId shard, std::string key, Instant deadlin
   auto read = co_await ReadOnce(shard, key, deadline, &undecided);
   if (!undecided) co_return read;
   ++stats_.reads_settled;
-  Fold keep = [](const Bytes& current) { return paxos::Decision{false, current}; };
+  Fold keep = [](const Bytes& current, std::uint64_t) { return paxos::Decision{false, current}; };
   auto settled = co_await Change(shard, std::move(key), std::move(keep), deadline);
-  if (settled || settled.error().outcome == Outcome::kNotApplied) co_return settled;
+  if (settled) co_return std::move(settled->bytes);
+  if (settled.error().outcome == Outcome::kNotApplied)
+    co_return std::unexpected(std::move(settled.error()));
   // A read changes nothing, whatever became of its round.
   co_return Fail(settled.error().code, settled.error().message);
 }

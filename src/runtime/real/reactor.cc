@@ -5,11 +5,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <utility>
+
+#include "runtime/turns.h"
 
 namespace coterie::runtime {
 
@@ -45,6 +48,7 @@ Status Reactor::Watch(int fd, std::uint32_t events, Pollable& target) {
 void Reactor::Run(const bool* done) {
   while (!stop_.load(std::memory_order_relaxed) && (done == nullptr || !*done)) {
     TakeTime();
+    BeginTurns();
     FireTimers();
     RunReady();
     if (stop_.load(std::memory_order_relaxed) || (done != nullptr && *done)) break;
@@ -60,10 +64,32 @@ void Reactor::Stop() {
   [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof one);
 }
 
-void Reactor::TakeTime() {
+namespace {
+Duration Read(clockid_t clock) {
   timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  now_ = Instant(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+  ::clock_gettime(clock, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+}  // namespace
+
+void Reactor::TakeTime() { now_ = Instant(Read(CLOCK_MONOTONIC)); }
+
+void Reactor::BeginTurns() {
+  turn_began_ = now_;
+  cpu_before_ = Read(CLOCK_THREAD_CPUTIME_ID);
+}
+
+// The processor's time is asked for only when the turn was long by the clock on the wall.
+void Reactor::EndTurn() {
+  const Instant now(Read(CLOCK_MONOTONIC));
+  const Duration wall = now - std::exchange(turn_began_, now);
+  TurnStats& turns = Turns();
+  turns.longest_wall = std::max(turns.longest_wall, wall);
+  if (wall <= turns.longest && wall <= TurnStats::kLong) return;
+  const Duration cpu = Read(CLOCK_THREAD_CPUTIME_ID);
+  const Duration used = std::min(wall, cpu - std::exchange(cpu_before_, cpu));
+  turns.longest = std::max(turns.longest, used);
+  if (used > TurnStats::kLong) ++turns.long_turns;
 }
 
 void Reactor::FireTimers() {
@@ -72,6 +98,7 @@ void Reactor::FireTimers() {
   for (std::size_t budget = timers_.size(); budget > 0 && !timers_.empty(); --budget) {
     if (timers_.next() > now_) return;
     FireNow(timers_.Pop());
+    EndTurn();
   }
 }
 
@@ -81,6 +108,7 @@ void Reactor::RunReady() {
     if (node == nullptr) return;
     node->Unlink();
     static_cast<Runnable*>(node)->Run();
+    EndTurn();
   }
 }
 

@@ -77,12 +77,17 @@ class Reactor final : public Executor {
   void Dispatch(std::span<const epoll_event> events);
   void AnswerQuiet(bool quiet);
   int WaitForEvents(std::span<epoll_event> events);
+  /// A turn has ended that began when the last one ended, or when BeginTurns was called.
+  void BeginTurns();
+  void EndTurn();
 
   int epoll_ = -1;
   int wake_ = -1;  // an eventfd that Stop writes to
   bool precise_wait_ = true;
   std::atomic<bool> stop_ = false;
   Instant now_{};
+  Instant turn_began_{};
+  Duration cpu_before_{};  // of this thread, at BeginTurns or after the last long turn
   ListNode ready_;
   ListNode quiet_;
   TimerQueue timers_;

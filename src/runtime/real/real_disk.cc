@@ -1,17 +1,22 @@
 #include "runtime/real/real_disk.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 
 #include "runtime/real/direct_writer.h"
 
@@ -183,6 +188,29 @@ Result<DescriptorPtr> OpenDescriptor(const std::string& path, int flags) {
   return std::make_shared<const Descriptor>(fd, path);
 }
 
+std::optional<std::uint32_t> ReadUnit(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::uint32_t bytes = 0;
+  if (!(in >> bytes)) return std::nullopt;
+  return std::clamp(std::bit_ceil(bytes), Disk::kWriteUnitMin, Disk::kWriteUnitMax);
+}
+
+/// The physical sector of the device below `path`, as the kernel knows it. A file system that
+/// spreads over several devices, or has none, names no device: then what all drives of today have
+/// at most.
+std::uint32_t DeviceWriteUnit(const std::string& path) {
+  constexpr std::uint32_t kUnknown = 4096;
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return kUnknown;
+  const std::filesystem::path device =
+      fmt::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
+  // A partition has its queue one level up.
+  for (const char* queue : {"queue/physical_block_size", "../queue/physical_block_size"}) {
+    if (const auto unit = ReadUnit(device / queue)) return *unit;
+  }
+  return kUnknown;
+}
+
 Status FromErrorCode(const std::error_code& error, const char* call, const std::string& path) {
   if (!error) return Ok();
   return FromErrno(error.value(), call, path);
@@ -252,12 +280,19 @@ Task<Result<bool>> RealDisk::Exists(std::string path) {
   co_return FromErrno(errno, "stat", path);
 }
 
-Task<Result<std::uint64_t>> RealDisk::FreeBytes(std::string path) {
-  return pool_.Run([path]() -> Result<std::uint64_t> {
+Task<Result<DiskSpace>> RealDisk::Space(std::string path) {
+  return pool_.Run([path]() -> Result<DiskSpace> {
     struct statvfs status{};
     if (::statvfs(path.c_str(), &status) != 0) return FromErrno(errno, "statvfs", path);
-    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
+    const std::uint64_t block = status.f_frsize;
+    // What is kept for root is neither: `df` counts in the same way.
+    const std::uint64_t used = status.f_blocks - status.f_bfree;
+    return DiskSpace{.free = status.f_bavail * block, .total = (used + status.f_bavail) * block};
   });
+}
+
+Task<Result<std::uint32_t>> RealDisk::WriteUnit(std::string path) {
+  return pool_.Run([path]() -> Result<std::uint32_t> { return DeviceWriteUnit(path); });
 }
 
 Task<Result<std::unique_ptr<File>>> RealDisk::Lock(std::string path) {

@@ -25,7 +25,8 @@ class RealDisk final : public Disk {
   Task<Status> SyncDir(std::string path) override;
   Task<Result<std::vector<std::string>>> List(std::string path) override;
   Task<Result<bool>> Exists(std::string path) override;
-  Task<Result<std::uint64_t>> FreeBytes(std::string path) override;
+  Task<Result<DiskSpace>> Space(std::string path) override;
+  Task<Result<std::uint32_t>> WriteUnit(std::string path) override;
   Task<Result<std::unique_ptr<File>>> Lock(std::string path) override;
 
  private:

@@ -75,35 +75,41 @@ TEST(DiskFaults, WhatWasSyncedSurvives) {
   }
 }
 
-// Each unsynced sector has its own fate: over seeds one sees it kept, dropped and torn, and
-// whatever is in a sector is new bytes followed by old ones.
-TEST(DiskFaults, UnsyncedSectorsAreKeptDroppedOrTorn) {
+// Each unsynced unit has its own fate: over seeds one sees it kept, dropped, torn (new bytes
+// followed by old ones) and destroyed.
+TEST(DiskFaults, UnsyncedUnitsAreKeptDroppedTornOrDestroyed) {
+  constexpr std::size_t kUnit = 4096;
   int kept = 0;
   int dropped = 0;
   int torn = 0;
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  int destroyed = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     Machine machine(seed);
-    machine.Plant("file", std::string(16 * 512, 'o'));
+    machine.Plant("file", std::string(8 * kUnit, 'o'));
     {
       const auto file = machine.Open("file");
-      (void)machine.sim().BlockOn(file->Write(0, std::string(16 * 512, 'n')));
+      (void)machine.sim().BlockOn(file->Write(0, std::string(8 * kUnit, 'n')));
     }
     machine.Die(Death::kMachine);
     const auto content = machine.Content("file");
     ASSERT_TRUE(content.has_value());
-    ASSERT_EQ(content->size(), 16u * 512);
-    for (std::size_t s = 0; s < 16; ++s) {
-      const std::string sector = content->substr(s * 512, 512);
-      const std::size_t fresh = std::min<std::size_t>(sector.find('o'), 512);
-      EXPECT_EQ(sector, std::string(fresh, 'n') + std::string(512 - fresh, 'o'));
-      kept += fresh == 512;
+    ASSERT_EQ(content->size(), 8 * kUnit);
+    for (std::size_t u = 0; u < 8; ++u) {
+      const std::string unit = content->substr(u * kUnit, kUnit);
+      const std::size_t fresh = std::min(unit.find('o'), kUnit);
+      if (unit != std::string(fresh, 'n') + std::string(kUnit - fresh, 'o')) {
+        ++destroyed;
+        continue;
+      }
+      kept += fresh == kUnit;
       dropped += fresh == 0;
-      torn += fresh > 0 && fresh < 512;
+      torn += fresh > 0 && fresh < kUnit;
     }
   }
   EXPECT_GT(kept, 50);
   EXPECT_GT(dropped, 50);
   EXPECT_GT(torn, 20);
+  EXPECT_GT(destroyed, 20);
 }
 
 // The death of the process alone loses nothing: the page cache is the machine's.
@@ -252,6 +258,27 @@ TEST(DiskFaults, AWipedDiskIsEmpty) {
   EXPECT_EQ(machine.Content("file"), std::nullopt);
 }
 
+// A death may destroy what was durable around an unsynced write: as far as the disk's unit goes,
+// and no further.
+TEST(DiskFaults, AnUnsyncedWriteEndangersItsUnit) {
+  Random random(5);
+  for (const std::size_t unit : {512u, 1024u, 4096u}) {
+    bool harmed = false;
+    for (int round = 0; round < 200; ++round) {
+      SimInode inode;
+      inode.Write(0, std::string(8192, 'd'));
+      inode.Sync();
+      inode.Write(4096, std::string(512, 'u'));
+      inode.Crash(random, unit);
+      const std::string left = inode.Read(0, 8192);
+      ASSERT_EQ(left.substr(0, 4096), std::string(4096, 'd'));
+      ASSERT_EQ(left.substr(4096 + unit), std::string(4096 - unit, 'd'));
+      harmed |= left.substr(4608) != std::string(3584, 'd');
+    }
+    EXPECT_EQ(harmed, unit > 512);
+  }
+}
+
 // Against a naive model: a file of random writes, truncations and syncs reads back like a string.
 TEST(DiskFaults, AFileReadsLikeAString) {
   Random random(11);
@@ -274,7 +301,7 @@ TEST(DiskFaults, AFileReadsLikeAString) {
         inode.Sync();
       } else {
         inode.Sync();
-        inode.Crash(random);
+        inode.Crash(random, 4096);
       }
       ASSERT_EQ(inode.size(), model.size());
     }

@@ -142,7 +142,7 @@ void DiskImage::Crash() {
   }
   durable_ = now_;
   for (const auto& [path, inode] : now_) {
-    if (inode != nullptr) inode->Crash(random_);
+    if (inode != nullptr) inode->Crash(random_, knobs.write_unit);
   }
 }
 

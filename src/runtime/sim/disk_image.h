@@ -33,9 +33,9 @@ class SimInode {
   void Sync();
   /// A failed fsync: what was unsynced is marked clean and will never reach the disk.
   void LoseUnsynced();
-  /// The machine dies: each unsynced sector is kept, dropped or torn by a draw of its own; lost
-  /// ones are dropped.
-  void Crash(Random& random);
+  /// The machine dies: each `unit` with an unsynced sector is kept, dropped, torn or destroyed,
+  /// with all that was in it, by a draw of its own; lost sectors are dropped.
+  void Crash(Random& random, std::size_t unit);
   void FlipBit(std::uint64_t offset, int bit);
   bool HasUnsynced() const { return !touched_.empty() || size_ != durable_size_; }
 
@@ -48,8 +48,7 @@ class SimInode {
     std::uint8_t lost = 0;           // a bit per sector: a failed sync forgot it
   };
   Page& Touch(std::uint64_t page, std::uint8_t sectors);
-  void CrashSector(Page& page, std::size_t sector, std::uint64_t start, Random& random,
-                   std::uint64_t* kept_to);
+  static std::size_t CrashUnit(Page& page, std::size_t first, std::size_t last, Random& random);
 
   std::map<std::uint64_t, Page> pages_;
   std::vector<std::uint64_t> touched_;  // pages with a dirty sector

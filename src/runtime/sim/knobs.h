@@ -42,6 +42,9 @@ struct DiskKnobs {
   double misdirected_write = 0;  ///< a write lands elsewhere in the same file
   double bit_rot = 0;            ///< a read finds one bit of what it reads flipped, for good
   std::uint64_t capacity_bytes = 1ull << 40;  ///< over it: kDiskFull
+  /// What the machine's death may destroy around an unsynced write, synced or not: as on a disk
+  /// with such sectors and no power-loss protection. A power of two in [512, 4096].
+  std::uint32_t write_unit = 4096;
 };
 
 /// How one node's clocks differ from true time.

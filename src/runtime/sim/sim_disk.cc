@@ -99,9 +99,9 @@ Task<Status> SimFile::DoWrite(SimDisk* disk, DiskImage::InodePtr inode, std::str
   COT_CO_TRY(disk->CheckSpace(*inode, offset + data.size()));
   Random& random = disk->image_.random();
   const double misdirected = disk->image_.knobs.misdirected_write;
-  if (misdirected > 0 && inode->size() >= SimInode::kSectorBytes && random.Chance(misdirected)) {
-    const std::uint64_t sectors = inode->size() / SimInode::kSectorBytes;
-    offset = random.Below(sectors) * SimInode::kSectorBytes;
+  const std::uint64_t unit = disk->image_.knobs.write_unit;
+  if (misdirected > 0 && inode->size() >= unit && random.Chance(misdirected)) {
+    offset = random.Below(inode->size() / unit) * unit;
     disk->Note(EventKind::kDiskFault, 3, offset);
   }
   inode->Write(offset, data);
@@ -187,11 +187,16 @@ Task<Result<bool>> SimDisk::Exists(std::string path) {
   co_return image_.IsDir(path) || image_.Find(path) != nullptr;
 }
 
-Task<Result<std::uint64_t>> SimDisk::FreeBytes(std::string) {
+Task<Result<DiskSpace>> SimDisk::Space(std::string) {
   co_await Delay();
   const std::uint64_t used = image_.UsedBytes();
   const std::uint64_t capacity = image_.knobs.capacity_bytes;
-  co_return capacity > used ? capacity - used : 0;
+  co_return DiskSpace{.free = capacity > used ? capacity - used : 0, .total = capacity};
+}
+
+Task<Result<std::uint32_t>> SimDisk::WriteUnit(std::string) {
+  co_await Delay();
+  co_return image_.knobs.write_unit;
 }
 
 Task<Result<std::unique_ptr<File>>> SimDisk::Lock(std::string path) {

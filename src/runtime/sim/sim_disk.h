@@ -21,7 +21,8 @@ class SimDisk final : public Disk {
   Task<Status> SyncDir(std::string path) override;
   Task<Result<std::vector<std::string>>> List(std::string path) override;
   Task<Result<bool>> Exists(std::string path) override;
-  Task<Result<std::uint64_t>> FreeBytes(std::string path) override;
+  Task<Result<DiskSpace>> Space(std::string path) override;
+  Task<Result<std::uint32_t>> WriteUnit(std::string path) override;
   Task<Result<std::unique_ptr<File>>> Lock(std::string path) override;
 
   std::int64_t open_files() const { return open_files_; }

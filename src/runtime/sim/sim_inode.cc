@@ -97,22 +97,37 @@ void SimInode::LoseUnsynced() {
   // The size stays unsynced: the next sync that succeeds makes it durable, with zeroes behind it.
 }
 
-void SimInode::CrashSector(Page& page, std::size_t sector, std::uint64_t start, Random& random,
-                           std::uint64_t* kept_to) {
-  const std::size_t at = sector * kSectorBytes;
-  char* now = page.now.data() + at;
-  const char* durable = page.durable->data() + at;
-  std::size_t kept = 0;  // leading bytes of the new content
-  if ((page.dirty >> sector & 1) != 0) {
-    const std::uint64_t draw = random.Below(5);  // kept, kept, dropped, dropped, torn
-    if (draw < 2) kept = kSectorBytes;
-    if (draw == 4) kept = random.Below(kSectorBytes);
+/// What the sectors [first, last) of a page hold after the crash; answers up to where, within the
+/// page, something unsynced reached the disk, or 0.
+std::size_t SimInode::CrashUnit(Page& page, std::size_t first, std::size_t last, Random& random) {
+  const std::size_t begin = first * kSectorBytes;
+  const std::size_t end = last * kSectorBytes;
+  unsigned dirty = 0;
+  for (std::size_t s = first; s < last; ++s) dirty |= page.dirty & (1u << s);
+  std::size_t new_to = begin;  // unsynced bytes before it reached the disk
+  if (dirty != 0) {
+    const std::uint64_t draw = random.Below(6);  // kept, kept, dropped, dropped, torn, destroyed
+    if (draw < 2) new_to = end;
+    if (draw == 4) new_to = begin + random.Below(end - begin);
+    if (draw == 5) {
+      for (std::size_t at = begin; at < end; ++at) page.now[at] = static_cast<char>(random.Next());
+      return end;
+    }
   }
-  if (kept > 0) *kept_to = std::max<std::uint64_t>(*kept_to, start + at + kept);
-  std::memcpy(now + kept, durable + kept, kSectorBytes - kept);
+  std::size_t kept_to = 0;
+  for (std::size_t s = first; s < last; ++s) {
+    const std::size_t at = s * kSectorBytes;
+    const bool unsynced = (dirty >> s & 1) != 0;
+    if (!unsynced && (page.lost >> s & 1) == 0) continue;
+    const std::size_t kept = unsynced ? std::clamp(new_to, at, at + kSectorBytes) - at : 0;
+    if (kept > 0) kept_to = at + kept;
+    std::memcpy(page.now.data() + at + kept, page.durable->data() + at + kept, kSectorBytes - kept);
+  }
+  return kept_to;
 }
 
-void SimInode::Crash(Random& random) {
+void SimInode::Crash(Random& random, std::size_t unit) {
+  COT_ASSERT(unit >= kSectorBytes && unit <= kPageBytes && kPageBytes % unit == 0);
   const std::uint64_t written = size_;
   // The new size, journalled by itself, or the old one, extended by the data that made it.
   const bool size_kept = random.Chance(0.5);
@@ -120,12 +135,17 @@ void SimInode::Crash(Random& random) {
   std::uint64_t kept_to = 0;
   for (auto& [number, page] : pages_) {
     if (page.durable == nullptr) continue;
+    const std::uint64_t start = number * kPageBytes;
     for (std::size_t s = 0; s < kSectorsPerPage; ++s) {
-      if (((page.dirty | page.lost) >> s & 1) == 0) continue;
-      if (truncation_lost && number * kPageBytes + (s + 1) * kSectorBytes > written) {
-        page.dirty = static_cast<std::uint8_t>(page.dirty & ~(1u << s));
-      }
-      CrashSector(page, s, number * kPageBytes, random, &kept_to);
+      if (!truncation_lost || start + (s + 1) * kSectorBytes <= written) continue;
+      if ((page.dirty >> s & 1) == 0) continue;
+      page.dirty = static_cast<std::uint8_t>(page.dirty & ~(1u << s));
+      page.lost = static_cast<std::uint8_t>(page.lost | (1u << s));
+    }
+    for (std::size_t at = 0; at < kPageBytes; at += unit) {
+      const std::size_t first = at / kSectorBytes;
+      const std::size_t to = CrashUnit(page, first, first + unit / kSectorBytes, random);
+      if (to > 0) kept_to = std::max(kept_to, start + to);
     }
     page.durable.reset();
     page.dirty = page.lost = 0;

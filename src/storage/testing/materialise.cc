@@ -9,12 +9,11 @@ namespace coterie::storage::testing {
 namespace {
 
 using Kind = DiskOp::Kind;
-constexpr std::size_t kSector = 512;
 
 /// What is surely on the disk, and the changes that may or may not be.
 class CrashedDisk {
  public:
-  explicit CrashedDisk(const DiskImage& start) : dirs_(start.dirs) {
+  explicit CrashedDisk(const DiskImage& start) : dirs_(start.dirs), write_unit_(start.write_unit) {
     for (const auto& [path, bytes] : start.files) {
       names_[path] = next_id_;
       files_[next_id_++].bytes = bytes;
@@ -29,13 +28,14 @@ class CrashedDisk {
     std::vector<const DiskOp*> pending;
   };
   static void ApplyWhole(std::string& bytes, const DiskOp& op);
-  static void Tear(std::string& bytes, const DiskOp& op, Random& random);
+  void Tear(std::string& bytes, const DiskOp& op, Random& random) const;
   void ApplyName(const DiskOp& op);
   void SyncNames(const std::string& dir);
 
   std::map<std::uint64_t, File> files_;
   std::map<std::string, std::uint64_t> names_;
   std::set<std::string> dirs_;
+  std::uint32_t write_unit_;
   std::vector<const DiskOp*> pending_names_;
   std::uint64_t next_id_ = 1;
 };
@@ -57,22 +57,23 @@ void CrashedDisk::ApplyWhole(std::string& bytes, const DiskOp& op) {
   }
 }
 
-void CrashedDisk::Tear(std::string& bytes, const DiskOp& op, Random& random) {
+void CrashedDisk::Tear(std::string& bytes, const DiskOp& op, Random& random) const {
   if (op.kind != Kind::kWrite) {
     if (random.Chance(0.5)) ApplyWhole(bytes, op);
     return;
   }
   const std::size_t end = op.offset + op.bytes.size();
   for (std::size_t at = op.offset; at < end;) {
-    const std::size_t stop = std::min(end, (at / kSector + 1) * kSector);
-    std::string sector = op.bytes.substr(at - op.offset, stop - at);
+    const std::size_t unit = at / write_unit_ * write_unit_;
+    const std::size_t stop = std::min<std::size_t>(end, unit + write_unit_);
     const auto fate = random.Below(5);
-    if (fate == 0) {
-      for (char& c : sector) c = static_cast<char>(random.Next());
-    }
     if (fate <= 2) {
       if (bytes.size() < stop) bytes.resize(stop);
-      bytes.replace(at, sector.size(), sector);
+      bytes.replace(at, stop - at, op.bytes, at - op.offset, stop - at);
+    }
+    if (fate == 0) {
+      const std::size_t lost = std::min<std::size_t>(bytes.size(), unit + write_unit_);
+      for (std::size_t i = unit; i < lost; ++i) bytes[i] = static_cast<char>(random.Next());
     }
     at = stop;
   }
@@ -164,7 +165,7 @@ DiskImage CrashedDisk::Crash(Loss loss, Random& random) {
                       (loss == Loss::kReorder && random.Chance(0.5));
     if (kept) ApplyName(*pending_names_[i]);
   }
-  DiskImage image{.dirs = dirs_};
+  DiskImage image{.files = {}, .dirs = dirs_, .write_unit = write_unit_};
   for (const auto& [path, id] : names_) {
     if (dirs_.contains(ParentOf(path))) image.files[path] = files_[id].bytes;
   }

@@ -163,7 +163,11 @@ Task<Result<std::vector<std::string>>> TestDisk::List(std::string path) {
 Task<Result<bool>> TestDisk::Exists(std::string path) {
   co_return files_.contains(path) || dirs_.contains(path);
 }
-Task<Result<std::uint64_t>> TestDisk::FreeBytes(std::string) { co_return std::uint64_t{1} << 40; }
+Task<Result<runtime::DiskSpace>> TestDisk::Space(std::string) {
+  co_return runtime::DiskSpace{.free = std::uint64_t{1} << 40, .total = std::uint64_t{1} << 40};
+}
+
+Task<Result<std::uint32_t>> TestDisk::WriteUnit(std::string) { co_return start_.write_unit; }
 Task<Result<std::unique_ptr<File>>> TestDisk::Lock(std::string path) {
   auto file = co_await Open(path, Mode::kOpenOrCreate);
   co_return file;

@@ -17,6 +17,7 @@ namespace coterie::storage::testing {
 struct DiskImage {
   std::map<std::string, std::string> files;
   std::set<std::string> dirs;
+  std::uint32_t write_unit = 512;  ///< what a torn write may destroy
 };
 
 /// One change of a disk, as recorded.
@@ -44,8 +45,8 @@ struct DiskOp {
 enum class Loss {
   kDropAll,
   kKeepAll,
-  kTear,     ///< each 512-byte sector of each write on its own: kept, dropped or garbage; names: a
-             ///< prefix
+  kTear,     ///< each unit of each write on its own: kept, dropped, or garbage with all that was
+             ///< in it; names: a prefix
   kReorder,  ///< any subset of the writes and of the changes of names
 };
 
@@ -77,7 +78,8 @@ class TestDisk final : public runtime::Disk {
   runtime::Task<Status> SyncDir(std::string path) override;
   runtime::Task<Result<std::vector<std::string>>> List(std::string path) override;
   runtime::Task<Result<bool>> Exists(std::string path) override;
-  runtime::Task<Result<std::uint64_t>> FreeBytes(std::string path) override;
+  runtime::Task<Result<runtime::DiskSpace>> Space(std::string path) override;
+  runtime::Task<Result<std::uint32_t>> WriteUnit(std::string path) override;
   runtime::Task<Result<std::unique_ptr<runtime::File>>> Lock(std::string path) override;
 
  private:

@@ -98,7 +98,10 @@ bool NaiveModel::HasData(const At& at, const std::string& key) const {
 
 std::optional<std::uint64_t> NaiveModel::Deadline(const At& at, const std::string& key) const {
   std::optional<std::uint64_t> greatest;
+  const View string = Look(at, key, {'r', ""});
+  const bool counts_since = policy_ == Conflict::kLww && string.live(policy_, 'r');
   for (const Event* put : Look(at, key, {'x', ""}).puts) {
+    if (counts_since && put->time < string.puts.back()->time) continue;
     greatest = std::max(greatest.value_or(0), static_cast<std::uint64_t>(std::stoull(*put->value)));
   }
   if (greatest == ~std::uint64_t{0}) return std::nullopt;
@@ -208,11 +211,21 @@ void NaiveModel::Open(At& at, const std::string& key) {
   }
 }
 
+void NaiveModel::KeepDeadline(At& at, const std::string& key) {
+  const auto deadline = Deadline(at, key);
+  if (policy_ != Conflict::kLww || !deadline) return;
+  Do(at, key, {'x', ""}, What::kPut, std::to_string(*deadline));
+}
+
 void NaiveModel::SetString(At& at, const std::string& key, const std::string& value,
                            bool keep_expiry) {
   Open(at, key);
   EraseOthers(at, key);
-  if (!keep_expiry && Live(at, key, {'x', ""})) Erase(at, key, {'x', ""});
+  if (keep_expiry) {
+    KeepDeadline(at, key);
+  } else if (Live(at, key, {'x', ""})) {
+    Erase(at, key, {'x', ""});
+  }
   Do(at, key, {'r', ""}, What::kPut, value);
 }
 
@@ -240,6 +253,7 @@ std::optional<std::int64_t> NaiveModel::Increment(At& at, const std::string& key
   if (!operation.empty()) {
     Do(at, key, {'o', operation}, What::kPut, std::to_string(amount));
   } else if (policy_ == Conflict::kLww) {
+    KeepDeadline(at, key);
     Do(at, key, {'r', ""}, What::kPut, std::to_string(base + amount));
   } else {
     Do(at, key, {'c', ""}, What::kAdd, std::nullopt, static_cast<double>(amount));

@@ -75,6 +75,7 @@ class NaiveModel {
   View Look(const At& at, const std::string& key, const CellId& cell) const;
   bool Live(const At& at, const std::string& key, const CellId& cell) const;
   bool HasData(const At& at, const std::string& key) const;
+  void KeepDeadline(At& at, const std::string& key);
   std::optional<std::uint64_t> Deadline(const At& at, const std::string& key) const;
   bool Expired(const At& at, const std::string& key) const;
   bool Visible(const At& at, const std::string& key) const;

@@ -309,6 +309,10 @@ class ReplicaCluster {
     std::optional<Error> failure;
   };
 
+  static runtime::Task<Result<clock::Actor>> NextActor(Machine* machine) {
+    co_return clock::MakeActor(machine->id, ++machine->incarnation);
+  }
+
   static runtime::Task<void> Main(Machine* machine, runtime::World* world) {
     ReplicaCluster& cluster = *machine->cluster;
     auto wal = co_await storage::Wal::Open(*world, "/data/wal", {.segment_bytes = 1u << 20});
@@ -330,6 +334,7 @@ class ReplicaCluster {
          .detector = detector,
          .self = machine->id,
          .actor = clock::MakeActor(machine->id, machine->incarnation),
+         .next_actor = [machine] { return NextActor(machine); },
          .dir = "/data/cells",
          .engines = storage::MemoryEngineFactory(),
          .has_followed =

@@ -107,7 +107,7 @@ class PaxosCluster {
                         .replicas = static_cast<std::uint32_t>(replicas),
                         .read = 1,
                         .write = 1,
-                        .conflict = keyspace::Conflict::kCrdt,
+                        .conflict = keyspace::Conflict::kLww,
                         .shards = 1};
     keyspace.shards[0].id = ShardId(17);
     map.keyspaces["c"] = keyspace;
@@ -165,6 +165,14 @@ class PaxosCluster {
     return sim_.RunUntil(done, limit);
   }
   runtime::Simulation& sim() { return sim_; }
+
+  /// What the leaderless keyspace declares. Before the nodes start.
+  void DeclareQuorums(std::uint32_t read, std::uint32_t write) {
+    placement::ClusterMap next = *map_;
+    next.keyspaces["c"].promise.read = read;
+    next.keyspaces["c"].promise.write = write;
+    map_ = std::make_shared<const placement::ClusterMap>(std::move(next));
+  }
 
   /// The newest map, and another in its place. Nodes learn it when told.
   const placement::ClusterMap& map() const { return *map_; }
@@ -277,6 +285,7 @@ class PaxosCluster {
                                   .detector = node->detector,
                                   .self = machine->id,
                                   .actor = clock::MakeActor(machine->id, ++machine->starts),
+                                  .next_actor = [machine] { return NextActor(machine); },
                                   .dir = "/data/cells",
                                   .engines = storage::MemoryEngineFactory()};
     COT_CO_ASSIGN(node->leaderless, co_await LeaderlessReplicas::Open(std::move(host), {}));
@@ -284,6 +293,9 @@ class PaxosCluster {
                                                             *node->leaderless, *node->paxos, "c");
     node->transport->Start(std::move(listener));
     co_return Ok();
+  }
+  static runtime::Task<Result<clock::Actor>> NextActor(Machine* machine) {
+    co_return clock::MakeActor(machine->id, ++machine->starts);
   }
   static runtime::Task<void> Main(PaxosCluster* cluster, Machine* machine, runtime::World* world) {
     PaxosNode node;
