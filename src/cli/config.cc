@@ -15,7 +15,7 @@ namespace coterie::cli {
 namespace {
 
 constexpr std::string_view kPrefix = "COTERIE_";
-constexpr std::size_t kMembersMax = 9;
+constexpr std::size_t kMembersMax = 100;
 
 /// Builds a configuration one layer at a time.
 class Layers {

@@ -30,6 +30,10 @@ ExitCode ExitCodeFor(const Error& error) {
     case ErrorCode::kStaleEpoch:
     case ErrorCode::kContended:
       return kExitPromise;
+    case ErrorCode::kRemovedNode:
+    case ErrorCode::kForgottenNode:
+      return kExitRemoved;
+    case ErrorCode::kOtherFounders:
     case ErrorCode::kAddressInUse:
     case ErrorCode::kUnimplemented:
     case ErrorCode::kKeyspaceExists:

@@ -15,6 +15,7 @@ enum ExitCode : int {
   kExitPromise = 6,        ///< a keyspace cannot keep its promise now; later may help
   kExitOutcomeUnknown = 7,  ///< it may have happened
   kExitCheckFailed = 8,     ///< a check ran and found a violation
+  kExitRemoved = 9,  ///< the node was removed, or lost its directory: starting it again is no use
 };
 
 /// An unknown outcome decides before the code does: a script must not repeat such a command

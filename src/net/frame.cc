@@ -51,6 +51,14 @@ void FrameDecoder::Feed(std::string_view bytes) {
 }
 
 Result<std::optional<Frame>> FrameDecoder::Next() {
+  for (;;) {
+    auto next = NextOfAny();
+    // One with flags is a newer version's: whole, and passed over.
+    if (!next || !*next || !flagged_) return next;
+  }
+}
+
+Result<std::optional<Frame>> FrameDecoder::NextOfAny() {
   if (dead_) return std::unexpected(*dead_);
   COT_ASSERT(consumed_ <= buffer_.size());
   const auto die = [this](ErrorCode code, std::string message) {
@@ -64,9 +72,8 @@ Result<std::optional<Frame>> FrameDecoder::Next() {
   const char* header = rest.data();
   const std::size_t body_bytes = LoadFixed32(header);
   const auto version = static_cast<std::uint8_t>(header[8]);
-  if (version != kVersion || header[9] != 0) {
-    return die(ErrorCode::kMalformed,
-               fmt::format("frame of version {}, flags {}", version, header[9]));
+  if (version != kVersion) {  // not even its length can be trusted
+    return die(ErrorCode::kMalformed, fmt::format("frame of version {}", version));
   }
   if (body_bytes > body_bytes_max_) {
     return die(ErrorCode::kTooLarge,
@@ -77,6 +84,7 @@ Result<std::optional<Frame>> FrameDecoder::Next() {
   if (Checksum(whole) != LoadFixed32(header + kCrcAt)) {
     return die(ErrorCode::kMalformed, "frame checksum mismatch");
   }
+  flagged_ = header[9] != 0;
   Frame frame;
   frame.type = static_cast<std::uint16_t>(static_cast<std::uint8_t>(header[10]) |
                                           static_cast<std::uint8_t>(header[11]) << 8);

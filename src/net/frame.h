@@ -34,13 +34,17 @@ class FrameDecoder {
   explicit FrameDecoder(std::size_t body_bytes_max = 64u << 20) : body_bytes_max_(body_bytes_max) {}
   void Feed(std::string_view bytes);
   /// The next whole frame, nullopt if more bytes are needed. Errors (the stream is dead, every
-  /// later call answers the same): kMalformed (checksum, version, flags), kTooLarge.
+  /// later call answers the same): kMalformed (checksum, version), kTooLarge. A frame with
+  /// flags is a newer version's, and passed over.
   Result<std::optional<Frame>> Next();
 
  private:
+  Result<std::optional<Frame>> NextOfAny();
+
   std::size_t body_bytes_max_;
   std::string buffer_;
   std::size_t consumed_ = 0;
+  bool flagged_ = false;  // the last one has flags
   std::optional<Error> dead_;
 };
 

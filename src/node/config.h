@@ -12,6 +12,12 @@
 
 namespace coterie::node {
 
+/// The newest version of commands, formats and messages that this program knows; a cluster's active
+/// version is at most this.
+///   1  the first
+///   2  nodes say of themselves where they are, by id; 7 voters, 100 nodes; raised versions
+inline constexpr std::uint32_t kNewestVersion = 2;
+
 /// One machine as the configuration names it.
 struct MemberConfig {
   NodeId id;
@@ -42,6 +48,8 @@ struct NodeConfig {
   std::string failure_domain;  ///< of this node; "": its own
   /// Made beside `main` when the cluster is new.
   std::vector<keyspace::Promise> default_keyspaces;
+  /// What this node knows; below kNewestVersion it stands for an earlier program, in tests.
+  std::uint32_t version = kNewestVersion;
   bool demo = false;  ///< faults may be injected through the admin door
 
   Duration heartbeat_interval = 100ms;

@@ -3,6 +3,7 @@
 #include "node/control_apply.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/message.h>
 
 #include <algorithm>
 
@@ -31,6 +32,13 @@ std::size_t StayingNodes(const ClusterMap& map) {
                                                 [](const auto& n) { return !n.second.draining; }));
 }
 
+std::size_t VotersMax(const ClusterMap& map) {
+  return map.active_version >= 2 ? kVotersMax : kFirstVotersMax;
+}
+std::size_t NodesMax(const ClusterMap& map) {
+  return map.active_version >= 2 ? kNodesMax : kFirstNodesMax;
+}
+
 /// `main` is on every node; its shard names those that are to vote, in it and in the control group.
 /// Who does, keeps it; a place that is free goes to the node that is here the longest.
 void PlaceVoters(ClusterMap& map) {
@@ -47,7 +55,7 @@ void PlaceVoters(ClusterMap& map) {
   for (const auto& [id, info] : map.nodes) {
     const bool votes = std::any_of(voters.begin(), voters.end(),
                                    [&](const ShardReplica& r) { return r.node == id; });
-    if (voters.size() < kVotersMax && stays(id) && !votes) voters.push_back({.node = id});
+    if (voters.size() < VotersMax(map) && stays(id) && !votes) voters.push_back({.node = id});
   }
   if (voters == shard.replicas) return;
   shard.replicas = std::move(voters);
@@ -130,9 +138,35 @@ ControlOutcome DropKeyspace(ControlData& data, const std::string& name) {
   return Changed();
 }
 
+/// What a node says of itself. One that was removed must not become a new node by it.
+ControlOutcome Announce(ClusterMap& map, NodeInfo info) {
+  const auto self = map.nodes.find(info.id);
+  if (self == map.nodes.end()) {
+    return Refused(ErrorCode::kNoNode, fmt::format("node {}", info.id.value));
+  }
+  for (const auto& [id, other] : map.nodes) {
+    if (id == info.id || other.peer != info.peer) continue;
+    return Refused(ErrorCode::kInvalidArgument,
+                   fmt::format("{} is node '{}''s address", info.peer, other.name));
+  }
+  info.name = self->second.name;
+  info.draining = self->second.draining;
+  if (self->second == info) return Unchanged();
+  self->second = std::move(info);
+  return Changed();
+}
+
+ControlOutcome RaiseVersion(ClusterMap& map, std::uint32_t version) {
+  if (map.version == 0 || version <= map.active_version) return Unchanged();
+  map.active_version = version;
+  PlaceVoters(map);
+  return Changed();
+}
+
 ControlOutcome Apply(ControlData& data, const control::AddNode& command) {
   ClusterMap& map = data.map;
   NodeInfo info = FromProto(command.node());
+  if (map.active_version >= 2 && info.id != NodeId()) return Announce(map, std::move(info));
   if (map.version == 0) return Refused(ErrorCode::kTooFewNodes, "the cluster has no map yet");
   if (info.name.empty() || info.peer.empty()) {
     return Refused(ErrorCode::kInvalidArgument, "a node needs a name and a peer address");
@@ -158,9 +192,9 @@ ControlOutcome Apply(ControlData& data, const control::AddNode& command) {
                      fmt::format("{} is node '{}''s address", info.peer, known.name));
     }
   }
-  if (map.nodes.size() >= kNodesMax || map.next_node > kNodeIdMax) {
+  if (map.nodes.size() >= NodesMax(map) || map.next_node > kNodeIdMax) {
     return Refused(ErrorCode::kInvalidArgument,
-                   fmt::format("a cluster has at most {} nodes", kNodesMax));
+                   fmt::format("a cluster has at most {} nodes", NodesMax(map)));
   }
   const NodeId id(map.next_node++);
   info.id = id;
@@ -283,13 +317,52 @@ ControlOutcome Dispatch(ControlData& data, const control::Command& command) {
       return Apply(data, command.report_replica());
     case control::Command::kForgetNode:
       return ForgetNode(data, NodeId(command.forget_node()));
+    case control::Command::kRaiseVersion:
+      return RaiseVersion(data.map, command.raise_version());
     case control::Command::OPERATION_NOT_SET:
       break;
   }
-  return Refused(ErrorCode::kUnimplemented, "a command of a newer version");
+  return Refused(ErrorCode::kMalformed, "a command without an operation");
+}
+
+bool HasUnknownFields(const google::protobuf::Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  if (!reflection.GetUnknownFields(message).empty()) return true;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const auto& part = field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
+                                              : reflection.GetMessage(message, field);
+      if (HasUnknownFields(part)) return true;
+    }
+  }
+  return false;
+}
+
+bool HasUnknownKinds(const control::Promise& promise) {
+  const auto above = [](std::uint32_t value, auto last) {
+    return value > static_cast<std::uint32_t>(last);
+  };
+  return above(promise.replication(), keyspace::Replication::kLeaderless) ||
+         above(promise.conflict(), keyspace::Conflict::kCrdt) ||
+         above(promise.durability(), keyspace::Durability::kMemory);
 }
 
 }  // namespace
+
+Status Understands(const control::Command& command, std::uint32_t version) {
+  bool newer = HasUnknownFields(command) || command.raise_version() > version ||
+               (version < 2 && command.operation_case() == control::Command::kRaiseVersion) ||
+               HasUnknownKinds(command.create_keyspace());
+  for (const control::Promise& promise : command.bootstrap().keyspaces()) {
+    newer = newer || HasUnknownKinds(promise);
+  }
+  if (!newer) return Ok();
+  return Fail(ErrorCode::kNewerCommand, "a change of the cluster map");
+}
 
 ControlOutcome ApplyControl(ControlData& data, const control::Command& command) {
   ControlOutcome outcome = Dispatch(data, command);

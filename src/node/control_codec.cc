@@ -113,6 +113,7 @@ void ToProto(const ClusterMap& map, control::Map* out) {
   out->set_version(map.version);
   out->set_next_shard(map.next_shard);
   out->set_next_node(map.next_node);
+  if (map.active_version > 1) out->set_active_version(map.active_version);
   for (const auto& [id, node] : map.nodes) ToProto(node, out->add_nodes());
   for (const auto& [name, keyspace] : map.keyspaces) ToProto(keyspace, out->add_keyspaces());
 }
@@ -122,6 +123,7 @@ std::optional<ClusterMap> FromProto(const control::Map& map) {
   out.version = map.version();
   out.next_shard = map.next_shard();
   out.next_node = map.next_node();
+  out.active_version = map.active_version() == 0 ? 1 : map.active_version();
   for (const control::Node& node : map.nodes()) {
     NodeInfo info = FromProto(node);
     if (info.id == NodeId() || !out.nodes.emplace(info.id, info).second) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "node/control_keyspace.h"
 
+#include <algorithm>
+
 #include "node/control_apply.h"
 #include "node/join.h"
 #include "placement/plan.h"
@@ -12,15 +14,18 @@ constexpr Duration kLook = 1s;
 }  // namespace
 
 ControlKeyspace::ControlKeyspace(runtime::World& world, const NodeConfig& config, NodeId self,
+                                 std::uint64_t cluster_id,
                                  std::vector<placement::NodeInfo> founders, ControlState& state,
-                                 RaftGroup& group, HasVote has_vote)
+                                 RaftGroup& group, HasVote has_vote, KnownByAll known_by_all)
     : world_(world),
       config_(config),
       self_(self),
+      cluster_id_(cluster_id),
       founders_(std::move(founders)),
       state_(state),
       group_(group),
-      has_vote_(std::move(has_vote)) {}
+      has_vote_(std::move(has_vote)),
+      known_by_all_(std::move(known_by_all)) {}
 
 void ControlKeyspace::Start() {
   scope_.Spawn(LeadLoop());
@@ -102,10 +107,15 @@ runtime::Task<Result<std::string>> ControlKeyspace::OnJoin(std::string body, Ins
   control::Command command;
   if (!command.mutable_add_node()->ParseFromString(body)) co_return Fail(ErrorCode::kMalformed);
   if (command.add_node().token() == 0) co_return Fail(ErrorCode::kInvalidArgument, "no token");
+  const std::uint32_t version = std::max(1U, command.add_node().version());
+  if (version < state_.map()->active_version) co_return Fail(ErrorCode::kNewerCommand);
+  command.mutable_add_node()->clear_version();
+  command.mutable_add_node()->mutable_node()->clear_id();
   auto id = co_await Propose(command.SerializeAsString(), deadline);
   if (!id) co_return std::unexpected(std::move(id.error()));
   control::JoinReply reply;
   reply.set_node(id->value);
+  reply.set_cluster_id(cluster_id_);
   ToProto(*state_.map(), reply.mutable_map());
   co_return reply.SerializeAsString();
 }
@@ -124,6 +134,13 @@ runtime::Task<Status> ControlKeyspace::Advance() {
     }
     auto done = co_await Propose(command.SerializeAsString(), deadline);
     co_return Only(std::move(done));
+  }
+  if (const std::uint32_t known = known_by_all_(*map); known > map->active_version) {
+    control::Command command;
+    command.set_raise_version(known);
+    auto raised = co_await Propose(command.SerializeAsString(), deadline);
+    if (!raised) co_return Only(std::move(raised));
+    world_.log().Info("control", "version {} is active", known);
   }
   placement::ClusterMap placed = *map;
   placed.keyspaces.erase(std::string(kMainKeyspace));  // it is on every node: nothing to plan
@@ -174,10 +191,17 @@ runtime::Task<void> ControlKeyspace::AnnounceLoop() {
     const auto self = map->nodes.find(self_);
     if (self != map->nodes.end()) {
       placement::NodeInfo wanted = self->second;
+      if (map->active_version >= 2) {
+        const std::string& host = config_.peer_listen.host;
+        if (host != "0.0.0.0" && host != "::") wanted.peer = own.peer;
+      }
       if (!own.redis.empty()) wanted.redis = own.redis;
       if (!own.admin.empty()) wanted.admin = own.admin;
       if (!own.failure_domain.empty()) wanted.failure_domain = own.failure_domain;
-      if (wanted == self->second) co_return;
+      if (wanted == self->second) {
+        co_await state_.changed().Wait();
+        continue;
+      }
       const Instant deadline = world_.Now() + kPatience;
       auto told = co_await AddNode(wanted, deadline);
       if (!told) {

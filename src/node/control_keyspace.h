@@ -18,11 +18,13 @@ class ControlKeyspace final : public Control {
  public:
   /// Whether a drained node has left the Raft groups that are on every node.
   using HasVote = std::function<bool(NodeId)>;
+  /// The newest version that all nodes of a map say to know; 0 while one cannot be asked.
+  using KnownByAll = std::function<std::uint32_t(const placement::ClusterMap&)>;
 
   /// All outlive this. `founders`: the first map's nodes; empty unless this node is one of them.
   ControlKeyspace(runtime::World& world, const NodeConfig& config, NodeId self,
-                  std::vector<placement::NodeInfo> founders, ControlState& state, RaftGroup& group,
-                  HasVote has_vote);
+                  std::uint64_t cluster_id, std::vector<placement::NodeInfo> founders,
+                  ControlState& state, RaftGroup& group, HasVote has_vote, KnownByAll known_by_all);
   void Start();
 
   // Control
@@ -48,10 +50,12 @@ class ControlKeyspace final : public Control {
   runtime::World& world_;
   const NodeConfig& config_;
   const NodeId self_;
+  const std::uint64_t cluster_id_;
   const std::vector<placement::NodeInfo> founders_;
   ControlState& state_;
   RaftGroup& group_;
   const HasVote has_vote_;
+  const KnownByAll known_by_all_;
   runtime::Scope scope_;
 };
 

@@ -1,5 +1,7 @@
 #include "node/control_state.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/assert.h"
@@ -13,10 +15,11 @@ constexpr std::string_view kDataKey = "data";
 constexpr std::string_view kAppliedKey = "applied";
 }  // namespace
 
-ControlState::ControlState(runtime::Executor& executor)
+ControlState::ControlState(runtime::Executor& executor, std::uint32_t version)
     : data_(std::make_unique<ControlData>()),
       published_(std::make_shared<const ControlData>()),
       map_(published_, &published_->map),
+      version_(version),
       changed_(executor),
       applied_more_(executor) {}
 
@@ -49,6 +52,10 @@ Status ControlState::Load(storage::Engine& engine) {
     auto decoded = DecodeControlData(*bytes);
     if (!decoded || !applied) return Fail(ErrorCode::kCorruptState, "control: cluster map");
     data = std::move(*decoded);
+    if (data.map.active_version > version_) {
+      return Fail(ErrorCode::kNewerCommand, fmt::format("the cluster's version is {}, this one {}",
+                                                        data.map.active_version, version_));
+    }
   }
   engine_ = &engine;
   applied_ = index;
@@ -67,6 +74,7 @@ Result<std::vector<std::unique_ptr<model::StateMachine::Answer>>> ControlState::
     ControlOutcome outcome{.status = Fail(ErrorCode::kMalformed, "control command")};
     const auto& bytes = entry.payload;
     if (command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      COT_TRY(Understands(command, version_));
       outcome = ApplyControl(*data_, command);
     }
     changed = changed || outcome.changed;

@@ -23,7 +23,8 @@ class ControlState final : public model::StateMachine {
     std::uint64_t version = 0;  ///< of the map after the command
   };
 
-  explicit ControlState(runtime::Executor& executor);
+  /// `version`: what this node knows.
+  ControlState(runtime::Executor& executor, std::uint32_t version);
   ~ControlState() override;
 
   // model::StateMachine
@@ -52,6 +53,7 @@ class ControlState final : public model::StateMachine {
   std::unique_ptr<ControlData> data_;             // as applied
   std::shared_ptr<const ControlData> published_;  // as durable
   placement::ClusterMapPtr map_;                  // published_'s
+  const std::uint32_t version_;
   LogIndex applied_;
   storage::Engine* engine_ = nullptr;
   runtime::Notification changed_;

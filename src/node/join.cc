@@ -67,11 +67,15 @@ std::optional<MemberConfig> MemberOf(const placement::NodeInfo& info) {
   return member;
 }
 
-namespace {
+std::uint64_t NameIdOf(std::string_view cluster) {
+  const std::uint64_t low = Crc32c(cluster);
+  const std::uint64_t high = Crc32c(cluster, 0x636f7465);
+  return (high << 32 | low) | 1;
+}
 
-/// Names this data directory before it has an id: made once, kept in `<dir>/joining`.
-runtime::Task<Result<std::uint64_t>> TokenOf(runtime::World* world, std::string data_dir) {
-  const std::string path = data_dir + "/joining";
+runtime::Task<Result<std::uint64_t>> DrawnToken(runtime::World* world, std::string data_dir,
+                                                std::string file) {
+  const std::string path = data_dir + "/" + file;
   COT_CO_ASSIGN(const bool exists, co_await world->disk().Exists(path));
   if (!exists) {
     const std::uint64_t token = world->random().Next() | 1;
@@ -89,20 +93,24 @@ runtime::Task<Result<std::uint64_t>> TokenOf(runtime::World* world, std::string 
   co_return token;
 }
 
+namespace {
+
 Error ErrorOf(std::uint32_t code, bool unknown, std::string message) {
   return {static_cast<ErrorCode>(code), unknown ? Outcome::kUnknown : Outcome::kNotApplied,
           std::move(message)};
 }
 
-/// One conversation with the node at `to`.
-runtime::Task<Result<std::string>> AskOne(runtime::World* world, runtime::Address to,
-                                          std::uint64_t cluster_id, std::string body) {
+}  // namespace
+
+runtime::Task<Result<std::string>> AskAsGuest(runtime::World* world, runtime::Address to,
+                                              std::string cluster, Method method,
+                                              std::string body) {
   COT_CO_ASSIGN(auto stream, co_await world->network().Connect(to, kConnectTimeout));
   peer::Hello hello;
-  hello.set_cluster_id(cluster_id);
+  hello.set_cluster_id(NameIdOf(cluster));
   peer::Call call;
   call.set_id(1);
-  call.set_method(static_cast<std::uint32_t>(Method::kControl));
+  call.set_method(static_cast<std::uint32_t>(method));
   call.set_body(std::move(body));
   std::string out;
   PutFrame(out, FrameType::kHello, hello.SerializeAsString());
@@ -131,26 +139,30 @@ runtime::Task<Result<std::string>> AskOne(runtime::World* world, runtime::Addres
   }
 }
 
+namespace {
+
 /// Asking anybody again would be answered the same.
 bool IsFinal(const Error& error) {
   return error.outcome == Outcome::kNotApplied &&
-         (error.code == ErrorCode::kWrongCluster || error.code == ErrorCode::kInvalidArgument);
+         (error.code == ErrorCode::kWrongCluster || error.code == ErrorCode::kNewerCommand ||
+          error.code == ErrorCode::kInvalidArgument);
 }
 
 }  // namespace
 
-runtime::Task<Result<Joined>> JoinCluster(runtime::World* world, const NodeConfig* config,
-                                          std::uint64_t cluster_id) {
-  COT_CO_ASSIGN(const std::uint64_t token, co_await TokenOf(world, config->data_dir));
+runtime::Task<Result<Joined>> JoinCluster(runtime::World* world, const NodeConfig* config) {
+  COT_CO_ASSIGN(const std::uint64_t token, co_await DrawnToken(world, config->data_dir, "joining"));
   control::AddNode request;
   ToProto(SelfInfo(*config), request.mutable_node());
   request.set_token(token);
+  request.set_version(config->version);
   const std::string body = request.SerializeAsString();
   for (std::size_t i = 0;; ++i) {
     const runtime::Address to = config->join[i % config->join.size()];
     const Instant deadline = world->Now() + kAnswerPatience;
-    auto asked = co_await runtime::WithDeadline(world->executor(),
-                                                AskOne(world, to, cluster_id, body), deadline);
+    auto asked = co_await runtime::WithDeadline(
+        world->executor(), AskAsGuest(world, to, config->cluster, Method::kControl, body),
+        deadline);
     const auto answer =
         asked ? std::move(*asked) : Result<std::string>(FailUnknown(ErrorCode::kTimedOut));
     if (answer) {
@@ -158,7 +170,10 @@ runtime::Task<Result<Joined>> JoinCluster(runtime::World* world, const NodeConfi
       if (!reply.ParseFromString(*answer)) co_return Fail(ErrorCode::kMalformed, "join reply");
       auto map = FromProto(reply.map());
       if (!map || reply.node() == 0) co_return Fail(ErrorCode::kMalformed, "join reply");
-      co_return Joined{NodeId(reply.node()), std::move(*map)};
+      // An earlier version's cluster goes by its name.
+      const std::uint64_t cluster_id =
+          reply.cluster_id() != 0 ? reply.cluster_id() : NameIdOf(config->cluster);
+      co_return Joined{NodeId(reply.node()), cluster_id, std::move(*map)};
     }
     if (IsFinal(answer.error())) co_return std::unexpected(answer.error());
     world->log().Warn("node", "{} does not take this node in yet: {}", ToText(to),

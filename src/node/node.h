@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,7 @@ class Node final : public KvKeyspace {
   /// Serve: what stands on its transport sets its handlers in between. Errors, all before
   /// anything is promised to anybody: kAddressInUse, kDataDirInUse, kForeignData, kNewerData,
   /// kCorruptLog, kCorruptState, kDiskFull, kIo, kInvalidConfig; joining: kWrongCluster,
-  /// kInvalidArgument.
+  /// kInvalidArgument; founding: those of FoundCluster.
   static runtime::Task<Result<std::unique_ptr<Node>>> Open(runtime::World& world, NodeConfig config,
                                                            storage::EngineFactory engines);
   ~Node() override;
@@ -103,14 +104,15 @@ class Node final : public KvKeyspace {
   storage::WalStats wal_stats() const;
   /// A leader is known and this replica has caught up with what was committed when it started.
   bool ready() const;
+  /// Why this node must stop, for good: kRemovedNode, kForgottenNode. Whoever runs it destroys it
+  /// as soon as it knows, without handing anything over: what it still holds counts nowhere.
+  const std::optional<Error>& end() const;
+  runtime::Notification& ended();  ///< notified when end() is set
 
  private:
   struct Parts;
   explicit Node(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
-
-/// The id of a cluster by name; never 0.
-std::uint64_t ClusterIdOf(std::string_view cluster);
 
 }  // namespace coterie::node

@@ -33,6 +33,7 @@ enum class Method : std::uint32_t {
   kPaxosKeys = 10,
   kLeaseCounts = 16,  ///< how long the leader lets leases live
   kSubscribers = 20,  ///< PUBLISH and PUBSUB: how many there are on the other node
+  kFounding = 24,     ///< a machine with a new data directory asks whether it may begin
 };
 
 /// Asked of one shard's replica: the call names the shard.

@@ -20,7 +20,7 @@ constexpr Duration kRetirement = 30s;
 
 raft::Configuration FirstConfiguration(std::vector<NodeId> founders) {
   std::sort(founders.begin(), founders.end());
-  const std::size_t voters = std::min(founders.size(), kVotersMax);
+  const std::size_t voters = std::min(founders.size(), kFirstVotersMax);
   const auto middle = founders.begin() + static_cast<std::ptrdiff_t>(voters);
   return {
       .voters = {founders.begin(), middle}, .outgoing = {}, .learners = {middle, founders.end()}};
@@ -38,7 +38,7 @@ RaftGroups::RaftGroups(const GroupHost& host, storage::EngineFactory engines,
       main_shard_(kMainShard),
       machines_(std::move(machines)),
       recovered_(std::move(recovered)),
-      control_state_(host.world.executor()) {}
+      control_state_(host.world.executor(), host.config.version) {}
 
 RaftGroups::~RaftGroups() { scope_.Cancel(); }
 

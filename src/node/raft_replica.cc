@@ -129,6 +129,7 @@ void RaftReplica::StopInContradiction(NodeId from) {
 
 void RaftReplica::Pump() {
   if (frozen_) return;
+  TellPersisted();
   while (core_.HasOutput()) {
     raft::Output output = core_.TakeOutput();
     SendAll(output.messages);
@@ -236,11 +237,20 @@ runtime::Task<void> RaftReplica::Write(storage::WalBatch batch) {
     co_return;
   }
   COT_ASSERT(!writes_.empty());
-  PendingWrite write = std::move(writes_.front());
+  written_.push_back(std::move(writes_.front()));
   writes_.pop_front();
-  core_.OnPersisted(write.persist_id, world_.Now());
-  SendAll(write.messages);
+  if (!frozen_) TellPersisted();
   Schedule();
+}
+
+/// Not while the core stands still: hearing that its own vote is durable could make it a leader.
+void RaftReplica::TellPersisted() {
+  while (!written_.empty()) {
+    const PendingWrite write = std::move(written_.front());
+    written_.pop_front();
+    core_.OnPersisted(write.persist_id, world_.Now());
+    SendAll(write.messages);
+  }
 }
 
 bool RaftReplica::ApplyMayWait() const {
@@ -280,6 +290,11 @@ void RaftReplica::ApplyCommitted() {
   }
   auto answers = machine_.Apply(commands, taken.back()->index, taken.back()->term);
   if (!answers) {
+    const ErrorCode code = answers.error().code;
+    if (code == ErrorCode::kNewerCommand || code == ErrorCode::kNewerData) {
+      world_.Raise(ConditionKind::kNewerVersion, std::to_string(options_.shard.value),
+                   answers.error().message);
+    }
     world_.Crash(Describe(answers.error()));
     return;
   }

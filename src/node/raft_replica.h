@@ -131,6 +131,7 @@ class RaftReplica final : public Replica {
   void SendAll(const std::vector<raft::Envelope>& messages);
   void Persist(raft::Output& output);
   runtime::Task<void> Write(storage::WalBatch batch);
+  void TellPersisted();
   void PutHardState(storage::WalBatch& batch);
   void ApplyCommitted();
   /// Nobody here waits for what is committed: it is applied with what follows, off the way of the
@@ -163,7 +164,8 @@ class RaftReplica final : public Replica {
   runtime::Task<void> RunReadRound(std::shared_ptr<ReadRound> round);
   runtime::Task<Result<LogIndex>> AskReadIndex(Instant deadline);
   runtime::Task<Result<LogIndex>> LocalReadIndex(Instant deadline);
-  runtime::Task<void> WaitApplied(LogIndex index);
+  /// False at `deadline`.
+  runtime::Task<bool> WaitApplied(LogIndex index, Instant deadline);
 
   runtime::Task<void> CompactionLoop();
   /// What the log may forget once the state is durable up to `applied`.
@@ -182,7 +184,8 @@ class RaftReplica final : public Replica {
   raft::HardState hard_state_;
   raft::Configuration compacted_configuration_;  // in force where the WAL's log begins
 
-  std::deque<PendingWrite> writes_;  // given to the WAL, in order
+  std::deque<PendingWrite> writes_;   // given to the WAL, in order
+  std::deque<PendingWrite> written_;  // durable, but the core stood still
   std::deque<raft::EntryPtr> to_apply_;
   bool apply_due_ = false;           // what is gathered has waited long enough
   LogIndex flushed_;                 // the engine is durable up to here

@@ -159,6 +159,32 @@ runtime::Task<void> StopSoon(Node* node, bool* done) {
   *done = true;
 }
 
+// A read whose index was learned just before its replica was cut off: the reads after it are
+// refused in time, and do not wait for that index.
+TEST(RaftReplica, ReadOfACutReplicaDoesNotHoldTheNext) {
+  for (int step = 0; step < 40; ++step) {
+    NodeCluster cluster(40, 3);
+    cluster.StartAll();
+    const NodeId leader = cluster.AwaitLeader();
+    const NodeId follower = cluster.Other(leader);
+    ASSERT_TRUE(cluster.Put(leader, "k", "v").has_value());
+    kv::Command command;
+    command.mutable_put()->set_key("k");
+    command.mutable_put()->set_value("w");
+    (void)cluster.ProposeLater(leader, command, 5s);
+    cluster.On(follower, [](Node& node) -> runtime::Task<void> {
+      (void)co_await node.replica().ReadBarrier(node.world().Now() + 60s);
+    });
+    cluster.sim().RunFor(std::chrono::microseconds(100 * step));
+    const NodeId third = cluster.Other(leader, follower);
+    cluster.sim().Partition(
+        {{cluster.handle(follower)}, {cluster.handle(leader), cluster.handle(third)}});
+    const Status read = cluster.ReadBarrier(follower, 30s);
+    ASSERT_FALSE(read.has_value());
+    EXPECT_EQ(read.error().code, ErrorCode::kNoLeader) << step << ": " << Describe(read.error());
+  }
+}
+
 // A leader that is about to stop hands over: the next term is the transfer's own, and no proposal
 // made meanwhile on another node fails.
 TEST(RaftReplica, TransferOfLeadership) {

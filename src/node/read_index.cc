@@ -43,7 +43,10 @@ runtime::Task<void> RaftReplica::RunReadRound(std::shared_ptr<ReadRound> round) 
     for (;;) {
       auto index = co_await AskReadIndex(patience);
       if (index) {
-        if (!COT_NODE_MUTANT(kReadBeforeApplied)) co_await WaitApplied(*index);
+        // Cut off now, this replica may never get there: the next round must not wait for it.
+        bool there = COT_NODE_MUTANT(kReadBeforeApplied);
+        if (!there) there = co_await WaitApplied(*index, patience);
+        if (!there) round->result = Fail(ErrorCode::kNoLeader, "the log does not get here");
         break;
       }
       const Instant give_up = RefusedFrom(patience);
@@ -116,9 +119,13 @@ runtime::Task<Result<std::string>> RaftReplica::OnReadIndex(NodeId from, std::st
   co_return answer.SerializeAsString();
 }
 
-runtime::Task<void> RaftReplica::WaitApplied(LogIndex index) {
+runtime::Task<bool> RaftReplica::WaitApplied(LogIndex index, Instant deadline) {
   if (machine_.applied() < index) ApplyNow();
-  while (machine_.applied() < index) co_await applied_changed_.Wait();
+  while (machine_.applied() < index) {
+    const bool notified = co_await applied_changed_.WaitUntil(deadline);
+    if (!notified) co_return machine_.applied() >= index;
+  }
+  co_return true;
 }
 
 }  // namespace coterie::node

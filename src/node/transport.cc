@@ -31,6 +31,7 @@ Transport::Transport(runtime::World& world, NodeId self, std::uint64_t cluster_i
       self_(self),
       cluster_id_(cluster_id),
       limits_(limits),
+      name_id_(cluster_id),
       next_call_(world.random().Next() >> 16) {
   self_info_.id = self;
   for (const MemberConfig& member : members) SetPeer(member);
@@ -80,16 +81,18 @@ void Transport::Stop() {
   }
 }
 
-void Transport::Start(std::unique_ptr<runtime::Listener> listener) {
-  scope_.Spawn(AcceptLoop(std::shared_ptr<runtime::Listener>(std::move(listener))));
+void Transport::Start(std::shared_ptr<runtime::Listener> listener) {
+  scope_.Spawn(AcceptLoop(std::move(listener)));
   started_ = true;
   for (auto& [id, peer] : peers_) peer->loop.Spawn(ConnectLoop(peer.get()));
 }
 
 runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
   Duration pause = kReconnectMin;
-  for (;;) {
-    auto connected = co_await world_.network().Connect(peer->member.peer, kConnectTimeout);
+  for (bool moved = false;; moved = !moved) {
+    // One that moved says where it is before the map does.
+    const runtime::Address to = moved && peer->told ? *peer->told : peer->member.peer;
+    auto connected = co_await world_.network().Connect(to, kConnectTimeout);
     if (!connected) {
       co_await runtime::Sleep(world_.executor(), pause);
       pause = std::min(pause * 2, kReconnectMax);
@@ -102,6 +105,8 @@ runtime::Task<void> Transport::ConnectLoop(Peer* peer) {
     hello.set_to(peer->member.id.value);
     hello.set_name(self_info_.name);
     hello.set_address(ToText(self_info_.peer));
+    hello.set_birth(manifest_.birth);
+    if (manifest_.version > 1) hello.set_version(manifest_.version);
     peer->stream = std::move(*connected);
     peer->lost = false;
     peer->refused = false;
@@ -153,9 +158,9 @@ void Transport::OnRefusal(Peer* peer, std::string_view body) {
   peer::Refusal refusal;
   if (!refusal.ParseFromArray(body.data(), static_cast<int>(body.size()))) return;
   peer->refused = true;
-  world_.log().Error(
-      "node", "node {} refuses this one: {}", peer->member.id.value,
-      Describe({static_cast<ErrorCode>(refusal.error()), Outcome::kNotApplied, refusal.message()}));
+  Error why{static_cast<ErrorCode>(refusal.error()), Outcome::kNotApplied, refusal.message()};
+  world_.log().Error("node", "node {} refuses this one: {}", peer->member.id.value, Describe(why));
+  if (on_refused_) on_refused_(peer->member.id, std::move(why));
 }
 
 // Counts pings, not time: a process that was held up must not blame the other for it. Injected
@@ -358,6 +363,7 @@ std::vector<PeerStatus> Transport::peers() const {
                    .connected = peer->stream != nullptr && !peer->lost,
                    .silent_for = peer->heard ? world_.Now() - peer->last_heard : Duration::max(),
                    .fault = peer->fault,
+                   .version = peer->accepted == nullptr ? 0 : peer->version,
                    .refused = peer->refused});
   }
   return all;

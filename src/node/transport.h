@@ -31,7 +31,8 @@ struct PeerStatus {
   bool connected = false;  ///< our connection to it stands
   Duration silent_for{};   ///< since anything came from it; max() if never
   LinkFault fault;
-  bool refused = false;  ///< it said that this node is not of its cluster (any more)
+  std::uint32_t version = 0;  ///< what it knows, while its connection stands; 0: it does not
+  bool refused = false;       ///< it said that this node is not of its cluster (any more)
 };
 
 /// Messages to and from the other nodes. One connection per direction and peer; a node speaks only
@@ -51,7 +52,7 @@ class Transport {
     /// without one: a machine that lost power never says that its connections are gone.
     Duration ping_interval = 1s;
     int silent_pings_max = 5;
-    std::size_t accepted_max = 64;  ///< connections from others at once; over it they are refused
+    std::size_t accepted_max = 256;  ///< connections from others at once; over it they are refused
   };
 
   /// `members` may include this node: what it tells strangers about itself.
@@ -81,11 +82,27 @@ class Transport {
   void OnStranger(std::function<Status(const MemberConfig&)> handler) {
     on_stranger_ = std::move(handler);
   }
-  /// The one call that a machine may make which is no node yet. `from` is 0.
-  void OnGuest(CallHandler handler) { on_guest_ = std::move(handler); }
+  /// A call that a machine may make which is no node yet, and does not know the cluster's id:
+  /// it names the cluster by `name_id`. `from` is 0.
+  void OnGuest(Method method, CallHandler handler) { on_guest_[method] = std::move(handler); }
+  void SetNameId(std::uint64_t name_id) { name_id_ = name_id; }
+  /// What a node says of itself when it introduces itself.
+  struct Manifest {
+    std::uint64_t birth = 0;    ///< of its data directory
+    std::uint32_t version = 1;  ///< the newest that it knows
+  };
+  void SetManifest(Manifest manifest) { manifest_ = manifest; }
+  /// Judges what others say of themselves before anything else of them is heard; an error refuses
+  /// the connection.
+  using Acquaintance = std::function<runtime::Task<Status>(NodeId from, Manifest manifest)>;
+  void OnIntroduced(Acquaintance handler) { on_introduced_ = std::move(handler); }
+  /// A peer does not take this node's connection, and says why.
+  void OnRefused(std::function<void(NodeId by, Error why)> handler) {
+    on_refused_ = std::move(handler);
+  }
 
   /// Accepts from `listener` and keeps connecting to every peer, until destroyed.
-  void Start(std::unique_ptr<runtime::Listener> listener);
+  void Start(std::shared_ptr<runtime::Listener> listener);
 
   /// Ends every connection and every answer under way. Before the objects that handlers use go.
   void Stop();
@@ -128,9 +145,11 @@ class Transport {
     Kind kind = Kind::kNobody;
     NodeId from;
     Error refusal{};
+    Manifest manifest{};
+    runtime::Address address{};
   };
   Introduction Introduced(const net::Frame& frame);
-  void Welcome(Accepted* connection, NodeId from);
+  void Welcome(Accepted* connection, const Introduction& who);
   runtime::Task<void> Refuse(Accepted* connection, Error refusal);
   runtime::Task<void> ServeGuest(Accepted* connection, net::FrameDecoder* decoder);
   void OnRefusal(Peer* peer, std::string_view body);
@@ -158,7 +177,11 @@ class Transport {
   std::map<ShardId, std::unique_ptr<ShardCalls>> on_shard_call_;
   std::function<void(NodeId)> on_lost_;
   std::function<Status(const MemberConfig&)> on_stranger_;
-  CallHandler on_guest_;
+  std::map<Method, CallHandler> on_guest_;
+  Acquaintance on_introduced_;
+  std::function<void(NodeId, Error)> on_refused_;
+  std::uint64_t name_id_;
+  Manifest manifest_;
   std::uint64_t next_call_;  // begins anywhere: an answer may outlive the process that asked
   std::map<std::uint64_t, PendingCall> calls_;
   std::size_t accepted_ = 0;

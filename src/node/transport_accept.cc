@@ -1,5 +1,6 @@
 // The accepting half: who is let in, and what comes from those who are.
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -47,24 +48,31 @@ Transport::Introduction Transport::Introduced(const net::Frame& frame) {
   if (!hello.ParseFromString(frame.body)) return {};
   const NodeId from(hello.from());
   if (from == NodeId() && hello.to() == 0) {
-    if (hello.cluster_id() == cluster_id_ && on_guest_) return {.kind = Kind::kGuest};
+    if (hello.cluster_id() == name_id_ && !on_guest_.empty()) return {.kind = Kind::kGuest};
     return {.kind = Kind::kRefused, .refusal = {ErrorCode::kWrongCluster}};
   }
   if (hello.cluster_id() != cluster_id_ || hello.to() != self_.value || from == self_) return {};
-  if (peers_.contains(from)) return {.kind = Kind::kPeer, .from = from};
   const auto address = runtime::ParseAddress(hello.address());
+  const Manifest manifest{hello.birth(), std::max(1U, hello.version())};
+  if (peers_.contains(from)) {
+    const auto told = address.value_or(runtime::Address{});
+    return {.kind = Kind::kPeer, .from = from, .manifest = manifest, .address = told};
+  }
   if (from == NodeId() || !on_stranger_ || !address) return {};
   const MemberConfig stranger{.id = from, .name = hello.name(), .peer = *address, .etcd = {}};
   Status known = on_stranger_(stranger);
   if (!known) return {.kind = Kind::kRefused, .from = from, .refusal = std::move(known.error())};
   SetPeer(stranger);
-  return {.kind = Kind::kPeer, .from = from};
+  return {.kind = Kind::kPeer, .from = from, .manifest = manifest, .address = *address};
 }
 
-void Transport::Welcome(Accepted* connection, NodeId from) {
-  connection->from = from;
+void Transport::Welcome(Accepted* connection, const Introduction& who) {
+  connection->from = who.from;
+  Peer& peer = *peers_.at(who.from);
+  peer.version = who.manifest.version;
+  if (who.address.port != 0) peer.told = who.address;
   // It made a new one, so it has given the one before up.
-  Accepted* before = std::exchange(peers_.at(from)->accepted, connection);
+  Accepted* before = std::exchange(peer.accepted, connection);
   if (before != nullptr) before->stream->Close();
 }
 
@@ -95,12 +103,13 @@ runtime::Task<void> Transport::ServeGuest(Accepted* connection, net::FrameDecode
     if (*next) {
       peer::Call call;
       if ((*next)->type != static_cast<std::uint16_t>(FrameType::kCall) ||
-          !call.ParseFromString((*next)->body) ||
-          call.method() != static_cast<std::uint32_t>(Method::kControl)) {
+          !call.ParseFromString((*next)->body)) {
         co_return;
       }
+      const auto handler = on_guest_.find(static_cast<Method>(call.method()));
+      if (handler == on_guest_.end()) co_return;
       const Instant deadline = world_.Now() + kGuestPatience;
-      auto answer = co_await on_guest_(NodeId(), std::move(*call.mutable_body()), deadline);
+      auto answer = co_await handler->second(NodeId(), std::move(*call.mutable_body()), deadline);
       peer::Reply reply;
       reply.set_id(call.id());
       if (answer) reply.set_body(std::move(*answer));
@@ -143,8 +152,15 @@ runtime::Task<void> Transport::ReadLoop(std::unique_ptr<runtime::Stream> stream)
       if (connection.from == NodeId()) {
         Introduction who = Introduced(frame);
         if (who.kind == Introduction::Kind::kPeer) {
-          Welcome(&connection, who.from);
-          continue;
+          Status known = Ok();
+          if (on_introduced_) known = co_await on_introduced_(who.from, who.manifest);
+          if (known && !peers_.contains(who.from)) co_return;  // removed meanwhile
+          if (known) {
+            Welcome(&connection, who);
+            continue;
+          }
+          who.kind = Introduction::Kind::kRefused;
+          who.refusal = std::move(known.error());
         }
         if (who.kind == Introduction::Kind::kGuest) {
           co_await ServeGuest(&connection, &decoder);

@@ -3,6 +3,7 @@
 // What transport.cc and transport_accept.cc share.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -19,6 +20,8 @@ std::string ErrorReply(std::uint64_t id, const Error& error);
 struct Transport::Peer {
   Peer(runtime::Executor& executor, MemberConfig m) : member(std::move(m)), wake(executor) {}
   MemberConfig member;
+  std::optional<runtime::Address> told;     // where it said to be
+  std::uint32_t version = 1;                // what it said to know
   std::unique_ptr<runtime::Stream> stream;  // our connection to it, while it stands
   std::string queue;                        // encoded frames not yet given to the stream
   runtime::Notification wake;               // queue filled, or connection lost

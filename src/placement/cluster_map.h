@@ -60,7 +60,10 @@ struct Keyspace {
 struct ClusterMap {
   std::uint64_t version = 0;
   std::uint64_t next_shard = 16;  ///< below it: control (0), main (1), and room
-  std::uint64_t next_node = 1;    ///< an id below it that `nodes` lacks is of a removed machine
+  /// What every node knew when it was last raised: commands, formats and messages of later versions
+  /// wait until it is raised again. Never lowered.
+  std::uint32_t active_version = 1;
+  std::uint64_t next_node = 1;  ///< an id below it that `nodes` lacks is of a removed machine
   std::map<NodeId, NodeInfo> nodes;
   std::map<std::string, Keyspace, std::less<>> keyspaces;
   friend bool operator==(const ClusterMap&, const ClusterMap&) = default;

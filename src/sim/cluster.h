@@ -75,6 +75,9 @@ class Cluster {
   virtual std::string BrokenInvariant() { return ""; }
   /// Whether it has the keyspaces that Redis clients use; else plan.redis_clients is not heeded.
   virtual bool has_redis() const { return false; }
+  /// Whether the cluster has begun: its first start needs all of its replicas, so a plan's time
+  /// begins after it.
+  virtual bool begun() const { return true; }
   /// Which checks its history supports.
   virtual bool has_revisions() const { return true; }
 };

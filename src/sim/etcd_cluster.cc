@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "consensus/raft/invariants.h"
@@ -110,6 +111,8 @@ class EtcdCluster final : public Cluster {
     return CellsDivergence(core);
   }
 
+  bool begun() const override { return begun_.size() == nodes_.size(); }
+
   std::string BrokenInvariant() override { return invariants_.Check(); }
 
  private:
@@ -159,6 +162,7 @@ class EtcdCluster final : public Cluster {
       ~Listed() { servers.erase(i); }
     } listed{servers_, i};
     servers_[i] = server.get();
+    begun_.insert(i);
     for (;;) {
       invariants_.Observe(server->node().raft_replica().core());
       co_await runtime::Sleep(world->executor(), kObserveEvery);
@@ -168,6 +172,7 @@ class EtcdCluster final : public Cluster {
   std::vector<runtime::NodeHandle> nodes_;
   std::vector<node::NodeConfig> configs_;
   std::map<std::uint32_t, server::Server*> servers_;
+  std::set<std::uint32_t> begun_;  // have served once
   raft::ClusterInvariants invariants_;
 };
 

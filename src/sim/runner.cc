@@ -13,6 +13,8 @@
 namespace coterie::sim {
 namespace {
 
+constexpr Duration kBeginsWithin = 60s;
+
 /// Watches are told of changes of their keys only: a later revision need not reach them.
 bool WritesWatchedKey(const check::Operation& op) {
   return std::ranges::any_of(op.taken(), [](const check::Step& step) {
@@ -52,6 +54,9 @@ class Run {
   }
 
   RunReport Play() {
+    if (!simulation_.RunUntil([this] { return cluster_->begun(); }, kBeginsWithin)) {
+      Judge("liveness", check::Answer::kViolation, "the cluster does not begin");
+    }
     StartClients();
     nemesis_->Play();
     simulation_.RunFor(plan_.safety);

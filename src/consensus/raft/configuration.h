@@ -8,7 +8,7 @@
 namespace coterie::raft {
 
 /// Bound on each of the three sets.
-inline constexpr std::size_t kMembersMax = 64;
+inline constexpr std::size_t kMembersMax = 128;
 
 inline bool IsJoint(const Configuration& configuration) { return !configuration.outgoing.empty(); }
 /// True if `node` votes in either half.

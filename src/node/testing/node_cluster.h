@@ -202,14 +202,23 @@ class NodeCluster {
     machine->node = node.get();
     machine->wake = &wake;
     runtime::Scope scope;  // goes before the node that its tasks use
+    scope.Spawn(WakeAtEnd(node.get(), &wake));
     for (;;) {
       while (!machine->jobs.empty()) {
         Job job = std::move(machine->jobs.front());
         machine->jobs.pop_front();
         scope.Spawn(job(*node));
       }
+      if (node->end()) {
+        machine->failure = *node->end();
+        co_return;
+      }
       co_await wake.Wait();
     }
+  }
+  static runtime::Task<void> WakeAtEnd(Node* node, runtime::Notification* wake) {
+    while (!node->end()) co_await node->ended().Wait();
+    wake->NotifyAll();
   }
   static runtime::Task<void> RunProposal(Node* node, std::string command, Duration patience,
                                          Proposed out) {
