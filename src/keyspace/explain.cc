@@ -221,7 +221,7 @@ Section Faults(const Promise& promise, const Quorums& quorums) {
                          std::max(quorums.write, quorums.replicas / 2 + 1), quorums.replicas)});
       }
       section.rows.push_back(
-          {"the node asked has no replica",
+          {"a node has no replica",
            quorums.ReadsMeetWrites()
                ? "it asks one that has; of one that is late for 100 ms another is asked as well"
                : "it asks one that has, the same as long as that answers within 100 ms; then "

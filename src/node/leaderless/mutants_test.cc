@@ -32,7 +32,7 @@ TEST_F(LeaderlessMutants, NoneFindsNothing) {
 
 TEST_F(LeaderlessMutants, AckBeforeJournalIsFound) {
   active_leaderless_mutant = LeaderlessMutant::kAckBeforeJournal;
-  EXPECT_GT(SeedsUntilViolation(1, 12, {}), 0u);
+  EXPECT_GT(SeedsUntilViolation(1, 80, {}), 0u);
 }
 
 TEST_F(LeaderlessMutants, PurgeWithoutStableIsFound) {

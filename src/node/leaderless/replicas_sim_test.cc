@@ -651,6 +651,7 @@ TEST(Leaderless, SaysWhatItKnows) {
 // whether the journal or the engine has it.
 TEST(Leaderless, LosersOutliveRestarts) {
   Three cluster(20, 1, 2, Durability::kQuorumFsync, Conflict::kLww);
+  cluster.sim().RunFor(2s);  // they are connected
   const auto race = [&](int round) {
     cluster.Isolate(kC);
     cluster.sim().RunFor(1s);
