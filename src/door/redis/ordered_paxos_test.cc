@@ -87,7 +87,7 @@ TEST_F(OrderedOnPaxos, ObjectIsServed) {
     OBJECT ENCODING k -> "int"
     OBJECT REFCOUNT k -> 1
     OBJECT ENCODING none -> (nil)
-    OBJECT FREQ k -> -ERR unknown subcommand or wrong number of arguments for 'FREQ'. Try OBJECT HELP.
+    OBJECT FREQ k -> -ERR unknown subcommand or wrong number of arguments for 'FREQ'. Try OBJECT ...
   )");
   EXPECT_EQ(Do("OBJECT HELP").substr(0, 7), "[OBJECT");
 }
