@@ -167,10 +167,12 @@ bool Connection::MayBeginBeside(Words words) const {
   // Questions about subscribers are of no keyspace.
   if (suspended_in_ == &door_.subscribers || suspended_.size() >= kTogetherMax) return false;
   const Command* row = FindCommand(words[0]);
-  if (row == nullptr || (row->kinds & kDoor) != 0 || !row->AcceptsWords(words.size())) return false;
+  if (row == nullptr || (row->kinds & kDoor) != 0) return false;
   const Context& front = suspended_.front().context;
-  return door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_ &&
-         suspended_in_->MayJoin(front, *row);
+  if (!suspended_in_->MayJoin(front, *row)) return false;
+  // A wrong number of words is answered at once, in its place.
+  return !row->AcceptsWords(words.size()) ||
+         door_.ExecutorOf(*row, KindOf(front.keyspace->promise), words) == suspended_in_;
 }
 
 runtime::Task<void> Connection::RunSuspended() {
