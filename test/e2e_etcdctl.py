@@ -249,7 +249,8 @@ def leadership_moves_where_it_is_sent(demo):
 
 @with_cluster
 def what_is_not_served_says_so(demo):
-    for words in (["user", "list"], ["role", "add", "r"], ["auth", "enable"], ["snapshot", "save", demo.path / "s"],
+    equal(demo.done("user", "list") + demo.done("role", "list"), "", "nobody while authentication is off, as in etcd")
+    for words in (["user", "add", "u:p"], ["role", "add", "r"], ["auth", "enable"], ["snapshot", "save", demo.path / "s"],
                   ["member", "remove", "3"], ["member", "add", "x", "--peer-urls=http://127.0.0.1:1"]):
         refused = demo.etcdctl(*words, at=["n1"])
         claim(refused.code != 0 and "Unimplemented" in refused.err, f"{words[0]} {words[1]} is refused", refused)
