@@ -10,6 +10,7 @@ namespace coterie::node {
 
 namespace {
 constexpr Duration kPatience = 5s;
+constexpr Duration kAskAgain = 50ms;
 constexpr Duration kLook = 1s;
 }  // namespace
 
@@ -37,6 +38,8 @@ runtime::Task<Result<NodeId>> ControlKeyspace::Propose(std::string command, Inst
   // A change of the cluster is worth waiting for an election, as long as it did not happen.
   while (!answer && answer.error().code == ErrorCode::kNoLeader &&
          answer.error().outcome == Outcome::kNotApplied && world_.Now() < deadline) {
+    co_await runtime::Sleep(world_.executor(),
+                            kAskAgain);  // a loss that is known is refused at once
     answer = co_await group_.replica().Propose(command, deadline);
   }
   if (!answer) co_return std::unexpected(std::move(answer.error()));
