@@ -78,7 +78,7 @@ Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context) {
 Patience PatienceOf(const Shared& shared, const net::GrpcContext& context) {
   return {.client_deadline = context.deadline,
           .deadline = DeadlineOf(shared, context),
-          .for_leader = !AsksForLeader(context)};
+          .for_leader = context.deadline != Instant::max() && !AsksForLeader(context)};
 }
 
 runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Patience patience) {
@@ -93,8 +93,7 @@ runtime::Task<std::optional<net::GrpcStatus>> Barrier(Shared& shared, Patience p
     }
     // The client's own deadline is its business; ours is a state that may pass, which clients
     // retry.
-    const bool timed_out = ready.error().code == ErrorCode::kTimedOut || again;
-    if (!timed_out) co_return StatusOf(ready.error());
+    if (ready.error().code != ErrorCode::kTimedOut) co_return StatusOf(ready.error());
     const bool own = patience.client_deadline > patience.deadline;
     co_return StatusOf(own ? EtcdError::kTimedOut : EtcdError::kDeadlineExceeded);
   }
@@ -106,9 +105,8 @@ runtime::Task<Result<std::unique_ptr<model::StateMachine::Answer>>> ProposeWithL
   for (;;) {
     auto applied = co_await shared->keyspace.replica().Propose(command, patience.deadline);
     const bool again = !applied && LacksLeader(applied.error()) && patience.for_leader;
-    if (!again) co_return std::move(applied);
-    if (world.Now() + kLeaderCheckInterval >= patience.deadline) {
-      co_return Fail(ErrorCode::kTimedOut, "no leader to pass the command to");
+    if (!again || world.Now() + kLeaderCheckInterval >= patience.deadline) {
+      co_return std::move(applied);
     }
     co_await runtime::Sleep(world.executor(), kLeaderCheckInterval);
   }

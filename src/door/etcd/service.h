@@ -57,8 +57,8 @@ std::optional<net::GrpcStatus> Refusal(const Shared& shared, const net::GrpcCont
 /// The call's own deadline or the door's request timeout, whichever comes first.
 Instant DeadlineOf(const Shared& shared, const net::GrpcContext& context);
 
-/// How long a call waits for a leader: as etcd's, until its own deadline or the door's request
-/// timeout, unless it asked for a leader.
+/// How long a call waits for a leader: one that has a deadline until that, at most the door's
+/// request timeout, unless it asked for a leader; one that has none not at all.
 struct Patience {
   Instant client_deadline = Instant::max();
   Instant deadline{};  ///< not after it
