@@ -11,6 +11,7 @@ namespace coterie::node {
 namespace {
 constexpr Duration kPatience = 5s;
 constexpr Duration kAskAgain = 50ms;
+constexpr Duration kElection = 3s;  // longer than one takes
 constexpr Duration kLook = 1s;
 }  // namespace
 
@@ -36,10 +37,11 @@ void ControlKeyspace::Start() {
 runtime::Task<Result<NodeId>> ControlKeyspace::Propose(std::string command, Instant deadline) {
   auto answer = co_await group_.replica().Propose(command, deadline);
   // A change of the cluster is worth waiting for an election, as long as it did not happen.
+  const Instant give_up = std::min(deadline, world_.Now() + kElection);
   while (!answer && answer.error().code == ErrorCode::kNoLeader &&
-         answer.error().outcome == Outcome::kNotApplied && world_.Now() < deadline) {
-    co_await runtime::Sleep(world_.executor(),
-                            kAskAgain);  // a loss that is known is refused at once
+         answer.error().outcome == Outcome::kNotApplied && world_.Now() < give_up) {
+    // A loss that is known is refused at once.
+    co_await runtime::Sleep(world_.executor(), kAskAgain);
     answer = co_await group_.replica().Propose(command, deadline);
   }
   if (!answer) co_return std::unexpected(std::move(answer.error()));

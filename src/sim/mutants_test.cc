@@ -78,7 +78,6 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"InstallWithoutLogReset", Mutant::kInstallWithoutLogReset, kSound, 1000},
                     Case{"RetryUnknown", Mutant::kRetryUnknown, kSound, 2000},
                     Case{"RenewAsDeposedLeader", Mutant::kRenewAsDeposedLeader, kSound, 2000},
-                    Case{"R6", Mutant::kNone, raft::Mutant::R6, 1000},
                     Case{"R9", Mutant::kNone, raft::Mutant::R9, 2000}),
     kNameOf);
 
@@ -91,6 +90,10 @@ TEST_P(RareClusterMutant, IsKilled) {
 INSTANTIATE_TEST_SUITE_P(Rare, RareClusterMutant,
                          testing::Values(Case{"RevokeAsDeposedLeader",
                                               Mutant::kRevokeAsDeposedLeader, kSound, 5000},
+                                         // A leader notices a member that lost what it had
+                                         // acknowledged and sends it again: now the leader must
+                                         // die, too, before it has. raft_mutants_test finds it.
+                                         Case{"R6", Mutant::kNone, raft::Mutant::R6, 5000},
                                          Case{"R1", Mutant::kNone, raft::Mutant::R1, 5000}),
                          kNameOf);
 

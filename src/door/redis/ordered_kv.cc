@@ -92,6 +92,15 @@ std::int64_t KvTransaction::Revision(const std::string& record) {
   return Erased(record) ? 0 : buffered.revision;
 }
 
+std::int64_t KvTransaction::LastChange(const std::string& record) {
+  const auto revision = store_.LastChange(record);
+  if (!revision) {
+    Note(std::unexpected(revision.error()));
+    return 0;
+  }
+  return *revision;
+}
+
 void KvTransaction::Guard(const std::string& record, std::int64_t mod_revision) {
   guards_[record] = mod_revision;
 }

@@ -43,6 +43,9 @@ class KvTransaction {
   /// kWrittenHere if this transaction wrote it, else the store's; with the promise.
   static constexpr std::int64_t kWrittenHere = -1;
   std::int64_t Revision(const std::string& record);
+  /// The revision of the last change of a record in the store, its removal included; see
+  /// kv::Store::LastChange. No promise.
+  std::int64_t LastChange(const std::string& record);
 
   struct Entry {
     std::string record;

@@ -303,8 +303,10 @@ void Objects::Flush() {
 Objects::Version Objects::VersionOf(std::string_view key) {
   const Version version{kv_.Revision(StringRecord(key)), kv_.Revision(HeaderRecord(key)),
                         kv_.Revision(ExpiryRecord(key)), true};
-  if (Find(key).type == ObjectType::kNone) return {};
-  return version;
+  if (Find(key).type != ObjectType::kNone) return version;
+  // Made and removed again since it was watched, it has changed: the client may have seen it.
+  return {kv_.LastChange(StringRecord(key)), kv_.LastChange(HeaderRecord(key)),
+          kv_.LastChange(ExpiryRecord(key)), false};
 }
 
 }  // namespace coterie::door::redis::ordered

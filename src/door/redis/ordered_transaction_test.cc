@@ -116,6 +116,29 @@ TEST_F(OrderedTransactions, WatchGuards) {
   EXPECT_EQ(Do("EXEC"), "[\"2\"]");
 }
 
+// A key that was made and removed again since it was watched as absent has changed: its watcher may
+// have read it meanwhile.
+TEST_F(OrderedTransactions, WatchSeesWhatCameAndWent) {
+  auto other = Connect();
+  for (const std::string_view was : {"", "DEL k"}) {
+    if (!was.empty()) Do(was);
+    EXPECT_EQ(Do("WATCH k"), "OK");
+    EXPECT_EQ(Do(*other, "SET k passing"), "OK");
+    EXPECT_EQ(Do("GET k"), "\"passing\"");
+    EXPECT_EQ(Do(*other, "GETDEL k"), "\"passing\"");
+    Expect(R"(
+      MULTI -> OK
+      SET k computed -> QUEUED
+      EXEC -> (nil array)
+      EXISTS k -> 0
+      WATCH k -> OK
+      MULTI -> OK
+      SET k first -> QUEUED
+      EXEC -> [OK]
+    )");
+  }
+}
+
 // A key that expired since it was watched has changed.
 TEST_F(OrderedTransactions, WatchSeesExpiry) {
   Expect(R"(
@@ -191,8 +214,16 @@ class NaiveRedis {
     for (const auto& [key, version] : taken.watched) {
       if (version_[key] != version) return "(nil array)";
     }
+    const auto values = values_;
+    const auto versions = version_;
     std::string out = "[";
     for (const auto& words : taken.queued) out += (out.size() > 1 ? " " : "") + Plain(words);
+    // What was made and removed within it nobody else can have seen.
+    for (auto& [key, version] : version_) {
+      if (values.contains(key) || values_.contains(key)) continue;
+      const auto before = versions.find(key);
+      version = before == versions.end() ? 0 : before->second;
+    }
     return out + "]";
   }
   std::string Plain(const OwnedWords& words) {
@@ -200,8 +231,9 @@ class NaiveRedis {
     const auto found = values_.find(key);
     if (words[0] == "GET") return found == values_.end() ? "(nil)" : '"' + found->second + '"';
     if (words[0] == "DEL") {
-      version_[key] = 0;  // a key that is not there is as one that never was
-      return std::to_string(values_.erase(key));
+      const auto erased = values_.erase(key);
+      if (erased > 0) version_[key] = ++writes_;  // absent, and not as if it had never been there
+      return std::to_string(erased);
     }
     std::string reply = "OK";
     if (words[0] == "SET") {

@@ -91,6 +91,14 @@ Status Store::VisitRange(std::string_view key, std::string_view range_end,
   return visited;
 }
 
+Result<Revision> Store::LastChange(std::string_view key) const {
+  COT_ASSERT(state_->engine != nullptr);
+  History history(*state_->engine, state_->cache, nullptr);
+  COT_ASSIGN(const Head head, history.Newest(key));
+  state_->cache.Trim();
+  return head.mod;
+}
+
 Status Store::VisitSome(std::string_view key, std::string_view range_end, VisitProgress& progress,
                         std::size_t records_max, const Visit& visit) const {
   COT_ASSERT(state_->engine != nullptr);

@@ -118,6 +118,9 @@ class Store final : public model::StateMachine {
   using Visit =
       std::function<bool(std::string_view key, std::string_view value, Revision mod_revision)>;
   Status VisitRange(std::string_view key, std::string_view range_end, const Visit& visit) const;
+  /// The revision of the newest change of `key`, a deletion included; 0: it was never there, or a
+  /// compaction has forgotten when it was deleted. Error kCorruptState.
+  Result<Revision> LastChange(std::string_view key) const;
   /// The same at one revision in steps of about `records_max` records, so that a large state, or a
   /// long history, does not hold up the others. Errors: kFutureRevision, kCompacted (since the step
   /// before: begin anew), kCorruptState.
