@@ -156,7 +156,7 @@ def fill_disks(directory, disks):
                         filler.flush()
             put_until(demo, node, lambda: gone(node), acknowledged, at=["n3"])
             log = (directory / f"{node}.log").read_text()
-            claim("COT-2002" in log and "Hint: Free space" in log, f"{node} says why it stopped", log[-2000:])
+            claim("COT-2002" in log and "Free space" in log, f"{node} says why it stopped", log[-2000:])
             early = run(BINARY, "start", "--config", directory / f"{node}.toml", timeout=60)
             claim(early.code == 5 and "COT-2002" in early.err, "it does not start on a full disk", early)
             if node == "n1":
