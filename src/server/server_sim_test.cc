@@ -369,13 +369,19 @@ TEST(ServerSim, ConditionalCommandsAtEveryNode) {
     EXPECT_EQ(ask(key % 4 + 1, "GETDEL " + name + "\r\nGETDEL " + name + "\r\n"),
               "$1\r\nv\r\n$-1\r\n");
   }
-  // A hash is no string: it is there, it is not read as one, and it stays.
-  EXPECT_EQ(ask(1, "HSET h f v\r\n"), ":1\r\n");
+  // A hash is no string: it is there, it is not read as one, and it stays, at every node.
   const std::string wrong =
       "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
-  EXPECT_EQ(ask(2, "SETNX h x\r\nSET h x NX\r\nGETSET h x\r\nGETDEL h\r\n"),
-            ":0\r\n$-1\r\n" + wrong + wrong);
-  EXPECT_EQ(ask(3, "HGET h f\r\nSET h x XX\r\nGETDEL h\r\n"), "$1\r\nv\r\n+OK\r\n$1\r\nx\r\n");
+  for (int node = 1; node <= 4; ++node) {
+    const std::string h = "h" + std::to_string(node);
+    EXPECT_EQ(ask(1, "HSET " + h + " f v\r\n"), ":1\r\n");
+    EXPECT_EQ(ask(node, "SETNX " + h + " x\r\nSET " + h + " x NX\r\n"), ":0\r\n$-1\r\n");
+    EXPECT_EQ(ask(node, "GETSET " + h + " x\r\nGETDEL " + h + "\r\n"), wrong + wrong);
+    EXPECT_EQ(ask(node, "SET " + h + " x GET\r\nSET " + h + " x XX GET\r\n"), wrong + wrong);
+    EXPECT_EQ(ask(node, "HGET " + h + " f\r\nSET " + h + " s XX EX 100\r\nGET " + h + "\r\n"),
+              "$1\r\nv\r\n+OK\r\n$1\r\ns\r\n");
+    EXPECT_EQ(ask(node, "SETNX " + h + " v\r\nGETDEL " + h + "\r\n"), ":0\r\n$1\r\ns\r\n");
+  }
 }
 
 }  // namespace

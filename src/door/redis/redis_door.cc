@@ -45,8 +45,7 @@ DoorState::DoorState(runtime::World& the_world, RedisDoorOptions the_options)
   if (options.leaderless == nullptr) return;
   cells = std::make_unique<CellCommands>(world, *options.control, *options.leaderless, router);
   if (options.conditional != nullptr)
-    conditional =
-        std::make_unique<ConditionalCommands>(*options.leaderless, *cells, *options.conditional);
+    conditional = std::make_unique<ConditionalCommands>(*cells, *options.conditional);
 }
 
 Executor* DoorState::ExecutorOf(const Command& command, std::uint8_t kind, Words words) const {
